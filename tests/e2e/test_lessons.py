@@ -1,0 +1,69 @@
+"""Every lesson runs from top to bottom, and shows what it says it shows."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from podium import Cluster
+
+COURSE = Path(__file__).parents[2] / "course"
+LESSONS = sorted(COURSE.glob("[0-9][0-9]-*.ipynb"))
+LIMIT = 180  # seconds for all cells together
+
+
+def outputs(notebook: nbformat.NotebookNode) -> str:
+    """All that the cells showed, as text."""
+    shown = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            shown.append(output.get("text") or data.get("text/markdown") or data.get("text/html") or "")
+    return "\n".join(shown)
+
+
+def run(lesson: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> nbformat.NotebookNode:
+    """Run all cells as a learner's "Run All" does; fail with the cell and what it showed."""
+    monkeypatch.setenv("PODIUM_CLUSTER", cluster.name)
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig_path))
+    notebook = nbformat.read(lesson, as_version=4)
+    client = NotebookClient(notebook, timeout=LIMIT, kernel_name="python3", resources={"metadata": {"path": COURSE}})
+    try:
+        return client.execute()
+    except CellExecutionError as error:
+        pytest.fail(f"{lesson.name}:\n{error}\n{outputs(notebook)}")
+
+
+@pytest.mark.bundle
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_lesson_runs_twice(lesson: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice, for the second run meets what the first one left: audit records, events, etcd's revisions."""
+    for _ in range(2):
+        run(lesson, cluster, monkeypatch)
+    assert all(component.state == "running" for component in cluster.components.values())
+    assert not cluster.kubectl("get", "pods", "--output=name")
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_lesson_is_stored_clean(lesson: Path) -> None:
+    notebook = nbformat.read(lesson, as_version=nbformat.NO_CONVERT)
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    for cell in notebook.cells:
+        assert re.fullmatch(r"[a-z][a-z-]+", cell.id), f"the id {cell.id!r} says nothing to a reader"
+        assert not cell.get("outputs"), f"{cell.id} has outputs: figures are the run's own"
+        assert cell.get("execution_count") is None
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_lesson_has_the_parts_of_a_lesson(lesson: Path) -> None:
+    text = "\n".join(cell.source for cell in nbformat.read(lesson, as_version=4).cells)
+    for part in ("What you'll do", "What you'll learn", "What you need", "**Predict.**", "## Clean up", "## Recap"):
+        assert part in text, f"{lesson.name} lacks “{part}”"
+    questions = text.split("## Five questions")[1].split("\n## ")[0]
+    assert re.findall(r"^(\d)\. ", questions, re.MULTILINE) == list("12345")
+    assert "## What next" in text
+    assert "https://kubernetes.io/docs/" in text
