@@ -1,0 +1,94 @@
+"""A result as a learner sees it: a table in a notebook, lines in a terminal, JSON for a program."""
+
+import html
+from dataclasses import dataclass
+from typing import Any
+
+from autograder.checks import Result
+
+_STYLE = "text-align:left;vertical-align:top"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A result for showing, without the criteria that only the grader tells.
+
+    Args:
+        result: What was found.
+        hints: How many of the task's hints to show; none are shown once everything holds.
+    """
+
+    result: Result
+    hints: int = 0
+
+    @property
+    def _shown(self) -> Result:
+        return self.result.visible()
+
+    @property
+    def title(self) -> str:
+        """The task and its points, on one line."""
+        shown = self._shown
+        return f"{shown.task.id} {shown.task.title}: {shown.points} of {shown.of} points"
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything that is shown holds."""
+        return self._shown.points == self._shown.of
+
+    @property
+    def advice(self) -> list[str]:
+        """The hints to show, each with its number."""
+        shown = self._shown
+        given = () if self.holds else shown.task.hints[: self.hints]
+        return [f"Hint {number} of {len(shown.task.hints)}: {hint}" for number, hint in enumerate(given, 1)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for a program: the data of ``--json``."""
+        shown = self._shown
+        return {
+            "task": shown.task.id,
+            "title": shown.task.title,
+            "points": shown.points,
+            "of": shown.of,
+            "error": shown.error,
+            "criteria": [
+                outcome.criterion.__dict__ | {"holds": outcome.holds, "found": outcome.found}
+                for outcome in shown.outcomes
+            ],
+            "hints": self.advice,
+        }
+
+    def __str__(self) -> str:
+        shown = self._shown
+        lines = [self.title]
+        for outcome in shown.outcomes:
+            lines.append(
+                f"  {_mark(outcome.holds)} {outcome.points}/{outcome.criterion.points} {outcome.criterion.asked}"
+            )
+            if not outcome.holds:
+                lines += [f"        found: {outcome.found}", f"        look:  {outcome.criterion.look}"]
+        return "\n".join(lines + [f"  {line}" for line in (*filter(None, [shown.error]), *self.advice)])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        shown = self._shown
+        rows = [
+            f"<tr><td>{_mark(outcome.holds)}</td><td>{outcome.points}/{outcome.criterion.points}</td>"
+            + "".join(
+                f'<td style="{_STYLE}">{html.escape(text)}</td>'
+                for text in (outcome.criterion.asked, outcome.found, outcome.criterion.look)
+            )
+            + "</tr>"
+            for outcome in shown.outcomes
+        ]
+        head = "".join(
+            f'<th style="{_STYLE}">{name}</th>' for name in ("", "Points", "Asked", "Found", "Where to look")
+        )
+        notes = "".join(f"<p>{html.escape(line)}</p>" for line in (*filter(None, [shown.error]), *self.advice))
+        return f"<p><b>{html.escape(self.title)}</b></p><table><tr>{head}</tr>{''.join(rows)}</table>{notes}"
+
+
+def _mark(holds: bool) -> str:
+    return "✓" if holds else "✗"
