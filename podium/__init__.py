@@ -1,0 +1,23 @@
+"""Podium: a real, disposable Kubernetes cluster under a notebook.
+
+>>> import podium
+>>> cluster = podium.open()  # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from podium.cluster import Cluster, open
+    from podium.errors import PodiumError
+
+__all__ = ["Cluster", "PodiumError", "open"]
+
+_HOME = {"Cluster": "podium.cluster", "open": "podium.cluster", "PodiumError": "podium.errors"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, when it is asked for: ``podium --help`` needs no cluster."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'podium' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

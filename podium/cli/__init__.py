@@ -1,0 +1,37 @@
+"""The command line."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from podium.errors import PodiumError, UsageError
+
+_COMMANDS = ("doctor", "bundle", "clusters", "components", "lab", "check", "grade", "bench")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        raise UsageError(message, self.format_usage().strip())
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of ``podium``, with one subcommand from each module of this package."""
+    top = _Parser(prog="podium", description="A real, disposable Kubernetes cluster, and a course about the Pod.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    for name in _COMMANDS:
+        import_module(f"podium.cli.{name}").register(commands)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``podium ARGV`` and return its exit code: 0 done, 1 did not hold, 2 bad usage, 3 this machine can't."""
+    try:
+        arguments = parser().parse_args(argv)
+        return arguments.run(arguments) or 0
+    except PodiumError as error:
+        print(f"podium: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("podium: interrupted", file=sys.stderr)
+        return 130

@@ -1,0 +1,263 @@
+"""The management node: etcd, the API server, the controller manager and the scheduler as ordinary processes.
+
+Every flag is explained in https://kubernetes.io/docs/reference/command-line-tools-reference/ and, for etcd, in
+https://etcd.io/docs/latest/op-guide/configuration/.
+"""
+
+import base64
+import json
+import socket
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from podium.embedded import network
+from podium.embedded.files import Bundle
+from podium.embedded.pki import Authority, Pair, signing_keys, write_secret
+
+COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+
+# Pods of learners are recorded with what was asked and answered; what components ask all the time, not at all.
+_AUDIT_POLICY: dict[str, Any] = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {"level": "None", "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}]},
+        {"level": "None", "nonResourceURLs": ["/healthz*", "/livez*", "/readyz*", "/metrics", "/openapi/*", "/version"]},
+        {"level": "None", "users": ["system:apiserver"]},
+        {"level": "Metadata", "verbs": ["get", "list", "watch"]},
+        {"level": "Metadata", "resources": [{"group": "", "resources": ["secrets", "configmaps", "serviceaccounts/token"]}]},
+        {"level": "Metadata", "namespaces": ["kube-system", "kube-public", "kube-node-lease", "local-path-storage"]},
+        {"level": "RequestResponse"},
+    ],
+}  # fmt: skip
+
+_EGRESS: dict[str, Any] = {
+    "apiVersion": "apiserver.k8s.io/v1beta1",
+    "kind": "EgressSelectorConfiguration",
+    "egressSelections": [
+        {
+            "name": "cluster",
+            "connection": {"proxyProtocol": "HTTPConnect", "transport": {"uds": {"udsName": "egress.sock"}}},
+        }
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The ports of the management node, all on loopback."""
+
+    api: int
+    controller_manager: int
+    scheduler: int
+    etcd: int
+    etcd_peer: int
+    etcd_metrics: int
+
+    @classmethod
+    def free(cls) -> "Ports":
+        """Ports that nobody listens on at this moment."""
+        with ExitStack() as held:
+            sockets = [held.enter_context(socket.socket()) for _ in cls.__dataclass_fields__]
+            for one in sockets:
+                one.bind(("127.0.0.1", 0))
+            return cls(*(one.getsockname()[1] for one in sockets))
+
+    def as_dict(self) -> dict[str, int]:
+        """The ports by name."""
+        return asdict(self)
+
+
+def write_files(folder: Path, ports: Ports) -> None:
+    """Write the certificates, kubeconfigs and settings of a new cluster into its folder."""
+    pki = folder / "pki"
+    pki.mkdir(mode=0o700)
+    authority, agents, etcd, front = (
+        Authority(name) for name in ("kubernetes", "podium-agents", "etcd-ca", "front-proxy-ca")
+    )
+    authority.pair.write(pki, "ca")
+    agents.pair.write(pki, "agent-ca")
+    etcd.pair.write(pki, "etcd-ca")
+    front.pair.write(pki, "front-proxy-ca")
+    signing_keys().write(pki, "sa")
+    here = ["localhost", "127.0.0.1"]
+    inside = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"]
+    authority.issue("kube-apiserver", hosts=[*here, *inside, network.API_SERVICE, network.GATEWAY]).write(pki, "apiserver")
+    authority.issue("kube-apiserver-kubelet-client", ["kubeadm:cluster-admins"]).write(pki, "apiserver-kubelet-client")
+    authority.issue("kube-controller-manager", hosts=here).write(pki, "controller-manager")
+    authority.issue("kube-scheduler", hosts=here).write(pki, "scheduler")
+    etcd.issue("etcd", hosts=here).write(pki, "etcd")
+    etcd.issue("podium-etcd-client").write(pki, "etcd-client")
+    front.issue("front-proxy-client").write(pki, "front-proxy-client")
+    agents.issue("podium").write(pki, "agent-client")
+
+    server = f"https://127.0.0.1:{ports.api}"
+    ca = authority.pair.certificate
+    for name, user, groups in (
+        ("kubeconfig", "kubernetes-admin", ["kubeadm:cluster-admins"]),
+        ("super-admin.conf", "kubernetes-super-admin", ["system:masters"]),
+        ("controller-manager.conf", "system:kube-controller-manager", []),
+        ("scheduler.conf", "system:kube-scheduler", []),
+    ):
+        write_kubeconfig(folder / name, server, ca, authority.issue(user, groups), folder.name)
+    (folder / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY, indent=1))
+    (folder / "egress.json").write_text(json.dumps(_EGRESS, indent=1))
+
+
+def write_kubeconfig(path: Path, server: str, ca: bytes, user: Pair, cluster: str) -> None:
+    """Write a kubeconfig whose context is named as kind would: ``podium-<cluster>``."""
+    write_secret(path, kubeconfig(server, ca, user, cluster).encode())
+
+
+def kubeconfig(server: str, ca: bytes, user: Pair, cluster: str) -> str:
+    """The text of a kubeconfig (https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/)."""
+    name = f"podium-{cluster}"
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": name, "cluster": {"server": server, "certificate-authority-data": _base64(ca)}}],
+            "users": [
+                {
+                    "name": name,
+                    "user": {
+                        "client-certificate-data": _base64(user.certificate),
+                        "client-key-data": _base64(user.key),
+                    },
+                }
+            ],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+            "current-context": name,
+        },
+        indent=1,
+    )
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def processes(bundle: Bundle, ports: Ports) -> list[dict[str, Any]]:
+    """What the supervisor runs for the management node, the network included."""
+    etcd_url = f"https://127.0.0.1:{ports.etcd}"
+    peer_url = f"https://127.0.0.1:{ports.etcd_peer}"
+    metrics_url = f"https://127.0.0.1:{ports.etcd_metrics}"
+    etcd = {
+        "data-dir": "etcd",
+        "listen-client-urls": etcd_url,
+        "advertise-client-urls": etcd_url,
+        "listen-metrics-urls": metrics_url,
+        "listen-peer-urls": peer_url,
+        "initial-advertise-peer-urls": peer_url,
+        "initial-cluster": f"default={peer_url}",
+        "client-cert-auth": True,
+        "trusted-ca-file": "pki/etcd-ca.crt",
+        "cert-file": "pki/etcd.crt",
+        "key-file": "pki/etcd.key",
+        "peer-client-cert-auth": True,
+        "peer-trusted-ca-file": "pki/etcd-ca.crt",
+        "peer-cert-file": "pki/etcd.crt",
+        "peer-key-file": "pki/etcd.key",
+        "unsafe-no-fsync": True,  # the cluster does not outlive the machine
+        "snapshot-count": 10000,
+    }
+    api = {
+        "etcd-servers": etcd_url,
+        "etcd-cafile": "pki/etcd-ca.crt",
+        "etcd-certfile": "pki/etcd-client.crt",
+        "etcd-keyfile": "pki/etcd-client.key",
+        "bind-address": "127.0.0.1",
+        "secure-port": ports.api,
+        "advertise-address": network.GATEWAY,
+        "client-ca-file": "pki/ca.crt",
+        "tls-cert-file": "pki/apiserver.crt",
+        "tls-private-key-file": "pki/apiserver.key",
+        "anonymous-auth": False,
+        "authorization-mode": "Node,RBAC",
+        "enable-admission-plugins": "NodeRestriction",
+        "allow-privileged": True,
+        "kubelet-certificate-authority": "pki/ca.crt",
+        "kubelet-client-certificate": "pki/apiserver-kubelet-client.crt",
+        "kubelet-client-key": "pki/apiserver-kubelet-client.key",
+        "kubelet-preferred-address-types": "InternalIP",
+        "egress-selector-config-file": "egress.json",
+        "service-account-issuer": "https://kubernetes.default.svc.cluster.local",
+        "service-account-key-file": "pki/sa.crt",
+        "service-account-signing-key-file": "pki/sa.key",
+        "service-cluster-ip-range": network.SERVICES,
+        "proxy-client-cert-file": "pki/front-proxy-client.crt",
+        "proxy-client-key-file": "pki/front-proxy-client.key",
+        "requestheader-client-ca-file": "pki/front-proxy-ca.crt",
+        "requestheader-allowed-names": "front-proxy-client",
+        "requestheader-extra-headers-prefix": "X-Remote-Extra-",
+        "requestheader-group-headers": "X-Remote-Group",
+        "requestheader-username-headers": "X-Remote-User",
+        "enable-aggregator-routing": True,
+        "audit-policy-file": "audit-policy.json",
+        "audit-log-path": "audit.log",
+        "audit-log-maxsize": 100,
+        "audit-log-maxbackup": 1,
+    }
+    manager = {
+        "kubeconfig": "controller-manager.conf",
+        "authentication-kubeconfig": "controller-manager.conf",
+        "authorization-kubeconfig": "controller-manager.conf",
+        "authorization-always-allow-paths": "",
+        "client-ca-file": "pki/ca.crt",
+        "bind-address": "127.0.0.1",
+        "secure-port": ports.controller_manager,
+        "tls-cert-file": "pki/controller-manager.crt",
+        "tls-private-key-file": "pki/controller-manager.key",
+        "root-ca-file": "pki/ca.crt",
+        "service-account-private-key-file": "pki/sa.key",
+        "cluster-signing-cert-file": "pki/ca.crt",
+        "cluster-signing-key-file": "pki/ca.key",
+        "use-service-account-credentials": True,
+        "allocate-node-cidrs": True,
+        "cluster-cidr": network.PODS,
+        "service-cluster-ip-range": network.SERVICES,
+        "leader-elect": False,  # there is no other to elect
+    }
+    scheduler = {
+        "kubeconfig": "scheduler.conf",
+        "authentication-kubeconfig": "scheduler.conf",
+        "authorization-kubeconfig": "scheduler.conf",
+        "authorization-always-allow-paths": "",
+        "client-ca-file": "pki/ca.crt",
+        "bind-address": "127.0.0.1",
+        "secure-port": ports.scheduler,
+        "tls-cert-file": "pki/scheduler.crt",
+        "tls-private-key-file": "pki/scheduler.key",
+        "leader-elect": False,
+        "v": 2,
+    }
+    net = {
+        "dir": ".",
+        "subnet": network.SUBNET,
+        "gateway": network.GATEWAY,
+        "services": network.SERVICES,
+        "api-port": ports.api,
+    }
+    lean = {"GOGC": "50"}  # trades a little CPU for memory, which is scarcer where this runs
+    return [
+        {"name": "netd", "argv": argv(bundle.program("podium-netd"), net), "log": "logs/netd.log", "group": "network"},
+        {"name": "etcd", "argv": argv(bundle.program("etcd"), etcd), "log": "logs/etcd.log", "env": lean},
+        *(
+            {"name": name, "argv": argv(bundle.program(name), flags), "log": f"logs/{name}.log", "env": lean, "after": after}
+            for name, flags, after in (
+                ("kube-apiserver", api, 0),
+                ("kube-controller-manager", manager, ports.api),
+                ("kube-scheduler", scheduler, ports.api),
+            )
+        ),
+    ]
+
+
+def argv(program: Path | str, flags: dict[str, Any]) -> list[str]:
+    """A command line in the long form that every component takes: ``--name=value``."""
+    return [str(program)] + [
+        f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in flags.items()
+    ]
