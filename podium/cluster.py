@@ -334,9 +334,17 @@ class Cluster:
             raise PodiumError(f"etcdctl {' '.join(arguments)}: {done.stderr.decode(errors='replace').strip()}")
         return done.stdout.decode(errors="replace")
 
-    def processes(self) -> list[dict[str, Any]]:
-        """What runs on this machine for the cluster: name, state, pid, restarts, last_exit, since."""
-        return self._backend.processes()
+    def status(self) -> dict[str, Any]:
+        """What ``podium status --json`` says of it: name, backend, nodes, kubeconfig, and each component's name, state,
+        pid, restarts, last_exit and since (seconds since 1970).
+        """
+        return {
+            "name": self.name,
+            "backend": self.backend,
+            "nodes": self.nodes(),
+            "kubeconfig": str(self.kubeconfig_path),
+            "components": self._backend.reports(),
+        }
 
 
 def open(name: str | None = None, nodes: int = 2, owner: int | None = 0) -> Cluster:
@@ -357,6 +365,15 @@ def open(name: str | None = None, nodes: int = 2, owner: int | None = 0) -> Clus
     while len(cluster.nodes()) < nodes:
         cluster.add_node()
     return cluster
+
+
+def clusters() -> list[Cluster]:
+    """The clusters of this user that run. What a crashed one left behind is removed."""
+    folders = sorted(path.parent for path in paths.state_dir().glob("*/cluster.json"))
+    found = [Cluster(folder.name) for folder in folders]
+    for cluster in found:
+        cluster._backend.clean()
+    return [cluster for cluster in found if cluster.is_running()]
 
 
 def _server() -> int:

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ MOST_NODES = 5
 START_LIMIT = 120.0  # seconds for the API server, and for each node
 NODE_MEMORY_MB = 640
 Say = Callable[[str], object]
+
+
+class Exists(PodiumError):
+    """A cluster of that name runs already."""
 
 
 class Embedded:
@@ -74,11 +79,12 @@ class Embedded:
             raise UsageError(f"A cluster has 1 to {MOST_NODES} nodes, not {count}.")
         me = os.getpid()
         try:
-            self._lay(list(range(1, count + 1)))
-            self._launch(me)
+            self._lay_and_launch(list(range(1, count + 1)), me)
             self._wait_ready(say)
             if owner != me:
                 supervisor.ask(self.folder, do="own", owner=_identity(owner))
+        except Exists:
+            raise
         except BaseException:
             self.down()
             raise
@@ -86,8 +92,7 @@ class Embedded:
     def up_empty(self) -> None:
         """Start a control plane without nodes on an empty store, for as long as this process lives."""
         try:
-            self._lay([], seeded=False)
-            self._launch(os.getpid())
+            self._lay_and_launch([], os.getpid(), seeded=False)
             self._wait(Api(self.folder / "super-admin.conf").ready, "the API server to be ready", "kube-apiserver")
         except BaseException:
             self.down()
@@ -98,7 +103,13 @@ class Embedded:
         if self.is_running():
             supervisor.ask(self.folder, do="down")
             wait_until(lambda: not self.is_running(), f"the processes of cluster {self.name!r} to end", limit=10, every=0.02)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.clean()
+
+    def clean(self) -> None:
+        """Remove the folder, unless something runs in it."""
+        with self._alone():
+            if not self.is_running():
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def reset(self, say: Say) -> None:
         """Make the cluster anew: same name, same number of nodes, same owner, same port, pristine."""
@@ -107,15 +118,34 @@ class Embedded:
         me = os.getpid()
         self.down()
         try:
-            self._lay(state["nodes"], controlplane.Ports(**state["ports"]))
-            self._launch(me)
+            self._lay_and_launch(state["nodes"], me, controlplane.Ports(**state["ports"]))
             self._wait_ready(say)
             supervisor.ask(self.folder, do="own", owner=owner)
         except BaseException:
             self.down()
             raise
 
-    def _lay(self, numbers: list[int], ports: controlplane.Ports | None = None, seeded: bool = True) -> None:
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold off every other process that lays or removes a cluster's folder."""
+        self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place = os.open(self.folder.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(place)
+
+    def _lay_and_launch(
+        self, numbers: list[int], owner: int, ports: controlplane.Ports | None = None, seeded: bool = True
+    ) -> None:
+        with self._alone():
+            if self.is_running():
+                raise Exists(f"Another process has just started cluster {self.name!r}.", "Use it, or another name.")
+            self._lay(numbers, ports, seeded)
+            self._launch(owner)
+
+    def _lay(self, numbers: list[int], ports: controlplane.Ports | None, seeded: bool) -> None:
         """Lay the cluster's folder, and clear away what a crash may have left there."""
         shutil.rmtree(self.folder, ignore_errors=True)
         try:
@@ -280,9 +310,16 @@ class Embedded:
         found["coredns"] = PodComponent(self.kubeconfig_path, self.kubectl_path)
         return found
 
-    def processes(self) -> list[dict[str, Any]]:
-        """What the supervisor says of each process: name, state, pid, restarts, last_exit, since."""
-        return supervisor.ask(self.folder, do="status")
+    def reports(self) -> list[dict[str, Any]]:
+        """What runs: name, state, pid, restarts, last_exit, since (seconds since 1970) of each process and component."""
+        found = [report for report in supervisor.ask(self.folder, do="status")]
+        for node in self.nodes():
+            try:
+                inside = self._agent(node).components()
+            except PodiumError as error:
+                inside = [{"name": "agent", "state": "unreachable", "pid": 0, "restarts": 0, "last_exit": error.what, "since": 0.0}]
+            found += [report | {"name": f"{node}/{report['name']}"} for report in sorted(inside, key=lambda r: r["name"])]
+        return [{key: r[key] for key in ("name", "state", "pid", "restarts", "last_exit", "since")} for r in found]
 
     def _state(self) -> dict[str, Any]:
         try:

@@ -1,0 +1,166 @@
+"""Podium's own figures, measured here: nothing in the documentation is typed in by hand."""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from podium.cluster import Cluster
+from podium.waiting import wait_until
+
+SETTLE_S, IDLE_S = 20.0, 20.0  # before idle CPU is measured, and for how long
+UNITS = {
+    "first_pod_s": "nothing to first Pod Ready, one node (s)",
+    "node_s": "one more node (s)",
+    "reset_s": "reset to a pristine cluster (s)",
+    "down_s": "down (s)",
+    "memory_mb": "memory charged, one node (MB)",
+    "idle_cpu_percent": "idle, one node (% of a core)",
+}
+
+_POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: first}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - {name: main, image: "podium.test/busybox:1.37", command: [sleep, infinity]}
+"""
+
+
+def measure(runs: int, say: Callable[[str], object]) -> dict[str, Any]:
+    """Measure everything.
+
+    Args:
+        runs: How often; the figures are lists of that length.
+        say: Called with what is done.
+
+    Returns:
+        ``{"embedded": {figure: [...]}, "kind": None, "machine": {...}}``, the figures as in :data:`UNITS`.
+    """
+    figures: dict[str, list[float]] = {name: [] for name in UNITS}
+    for run in range(runs):
+        say(f"embedded, run {run + 1} of {runs}")
+        for name, value in _one_run().items():
+            figures[name].append(round(value, 2))
+    machine = {
+        "kernel": platform.release(),
+        "processors": len(os.sched_getaffinity(0)),
+        "load_before": round(os.getloadavg()[0], 2),
+        "memory_by": "control group" if _memory_controller() else "proportional set size",
+    }
+    return {"embedded": figures, "kind": None, "machine": machine}
+
+
+def median(figures: dict[str, list[float]]) -> dict[str, float]:
+    """The median of each figure."""
+    return {name: statistics.median(values) for name, values in figures.items()}
+
+
+def _one_run() -> dict[str, float]:
+    cluster = Cluster(f"bench-{os.getpid()}", nodes=1)
+    with _charged() as charged:
+        try:
+            began = time.monotonic()
+            cluster.up()
+            cluster.kubectl("apply", "-f", "-", input=_POD)
+            cluster.kubectl("wait", "--for=condition=Ready", "pod/first", "--timeout=90s")
+            first_pod = time.monotonic() - began
+            time.sleep(SETTLE_S)
+            before, began = _cpu_seconds(cluster), time.monotonic()
+            time.sleep(IDLE_S)
+            idle = 100 * (_cpu_seconds(cluster) - before) / (time.monotonic() - began)
+            memory = charged(cluster)
+            began = time.monotonic()
+            cluster.add_node()
+            node = time.monotonic() - began
+            began = time.monotonic()
+            cluster.reset()
+            reset = time.monotonic() - began
+        finally:
+            began = time.monotonic()
+            cluster.down()
+            down = time.monotonic() - began
+    return {
+        "first_pod_s": first_pod, "node_s": node, "reset_s": reset, "down_s": down, "memory_mb": memory,
+        "idle_cpu_percent": idle,
+    }  # fmt: skip
+
+
+def _tree(cluster: Cluster) -> Iterator[Path]:
+    """The folders in /proc of the cluster's processes and all their descendants, user-mode Linux's own among them."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        children.setdefault(parent, []).append(int(stat.parent.name))
+    waiting = [report["pid"] for report in cluster.status()["components"] if "/" not in report["name"] and report["pid"]]
+    while waiting:
+        pid = waiting.pop()
+        waiting += children.get(pid, [])
+        yield Path(f"/proc/{pid}")
+
+
+def _cpu_seconds(cluster: Cluster) -> float:
+    ticks = 0
+    for process in _tree(cluster):
+        try:
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        ticks += sum(int(field) for field in fields[11:15])  # utime, stime, and those of children that were waited for
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _memory_controller() -> Path | None:
+    """The folder in which this process may make a memory control group."""
+    for folder in (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")):
+        counted = (folder / "memory.usage_in_bytes").exists() or "memory" in _read(folder / "cgroup.subtree_control")
+        if counted and os.access(folder, os.W_OK):
+            return folder
+    return None
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+@contextmanager
+def _charged() -> Iterator[Callable[[Cluster], float]]:
+    """Yields how many MB are charged for a cluster that is started in the block, the page cache that it fills included.
+
+    Where no control group can be made, the proportional set sizes of its processes are added up instead.
+    """
+    controller = _memory_controller()
+    if controller is None:
+        yield lambda cluster: sum(_pss_kb(process) for process in _tree(cluster)) / 1024
+        return
+    group = controller / f"podium-bench-{os.getpid()}"
+    group.mkdir()
+    usage = next(group / name for name in ("memory.usage_in_bytes", "memory.current") if (group / name).exists())
+    previous = next(
+        (line.split(":", 2)[2] for line in _read(Path("/proc/self/cgroup")).splitlines() if ":memory:" in line or line[0] == "0"), "/"
+    )
+    home = controller / previous.lstrip("/") / "cgroup.procs"
+    try:
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+        yield lambda _: int(usage.read_text()) / 2**20
+    finally:
+        home.write_text(str(os.getpid()))
+        wait_until(lambda: not _read(group / "cgroup.procs").strip(), "the processes of the run to end", limit=10)
+        group.rmdir()
+
+
+def _pss_kb(process: Path) -> int:
+    try:
+        rollup = (process / "smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))

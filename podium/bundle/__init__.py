@@ -1,0 +1,1 @@
+"""The bundle: the kernel, the programs, the node's disk and the images that the embedded backend runs."""

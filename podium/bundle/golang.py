@@ -1,0 +1,79 @@
+"""Programs written in Go: the official release where it can be downloaded, else compiled from the Go module proxy."""
+
+import re
+import tarfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from podium.bundle import download
+from podium.bundle.store import Job, Part
+from podium.errors import PodiumError
+
+_ONE = threading.Lock()  # one `go build` uses every core; two would only use more memory
+_LIMIT = 3600
+
+
+def part(recipe: Path, name: str, pin: dict[str, Any], cost: float, size: float) -> Part:
+    """The part that holds the programs of ``[name]`` in the lock file.
+
+    Args:
+        recipe: The folder of the recipe.
+        name: The entry's name.
+        pin: The entry.
+        cost: Seconds of one processor for compiling it.
+        size: Megabytes of its programs, and of its release if it has one.
+    """
+    modules = recipe / (pin.get("folder") or f"modules/{pin.get('modules', name)}")
+    return Part(
+        name=name,
+        what=f"making {name} {pin['version']}",
+        make=lambda job: _make(job, modules, pin),
+        version=pin["version"],
+        pins=pin,
+        files=(modules, Path(__file__)),
+        cost=cost,
+        size=size,
+    )
+
+
+def _make(job: Job, modules: Path, pin: dict[str, Any]) -> str:
+    if release := pin.get("release"):
+        url = release["url"].format_map(pin)
+        try:
+            archive = download.fetch(url, job.work / "release", "sha512", release["sha512"])
+        except download.Unavailable as error:
+            job.progress.say(f"{job.part.name}: {error.what} It is compiled instead")
+        else:
+            with tarfile.open(archive) as tar:
+                for program in pin["programs"]:
+                    member = tar.getmember(f"{release['folder']}/{program}" if release["folder"] != "." else program)
+                    member.name = program
+                    tar.extract(member, job.out, filter="data")
+            return f"the official release, {url}"
+    with _ONE:
+        _compile(job, modules, pin)
+    return "compiled from the Go module proxy"
+
+
+def _compile(job: Job, modules: Path, pin: dict[str, Any]) -> None:
+    """Compile all programs of ``pin`` in one call: what they share is compiled once, and they are linked at once."""
+    flags = " ".join(["-s -w", *pin.get("ldflags", [])]).format_map(pin)
+    job.run(
+        *("go", "build", "-trimpath", "-ldflags", flags, "-tags", ",".join(pin.get("tags", [])), "-o", f"{job.out}/"),
+        *pin["programs"].values(),
+        limit=_LIMIT,
+        cwd=modules,
+        env={"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"},
+    )
+    for program, package in pin["programs"].items():
+        built = job.out / _executable(package)
+        if not built.is_file():
+            raise PodiumError(f"Compiling {package} gave no {built.name}.")
+        built.rename(job.out / program)
+
+
+def _executable(package: str) -> str:
+    """What `go build` calls the program of ``package``: the last element of its path that is not a major version."""
+    *_, before, last = package.split("/")
+    return before if re.fullmatch(r"v[0-9]+", last) else last

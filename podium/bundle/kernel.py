@@ -1,0 +1,70 @@
+"""The kernel of a node: Linux compiled as an ordinary program (user-mode Linux), from Debian's source package."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from podium.bundle.debian import Apt
+from podium.bundle.store import Job, Part
+
+# Sources of hardware that a process does not have. Their Kconfig files and Makefiles stay: the build reads them.
+_SKIP = [
+    *(f"drivers/{name}/*.[chS]" for name in ("accel", "clk", "gpu", "iio", "infiniband", "media", "pinctrl", "scsi")),
+    *(f"drivers/{name}/*.[chS]" for name in ("net/ethernet", "net/wireless", "staging", "usb", "video")),
+    "sound/*.[chS]",
+    "arch/[a-tvwyz]*",  # all but um and x86
+    "tools/testing/*",
+    "Documentation/*",
+]
+
+
+def part(recipe: Path, pin: dict[str, Any]) -> Part:
+    """The part that holds ``linux``, an executable.
+
+    Args:
+        recipe: The folder of the recipe.
+        pin: ``[kernel]`` of the lock file.
+    """
+    config = recipe / "kernel.config"
+    return Part(
+        name="kernel",
+        what=f"compiling Linux {pin['version']}",
+        make=lambda job: _make(job, config, pin),
+        version=pin["version"],
+        pins=pin,
+        files=(config, Path(__file__)),
+        cost=620,
+        size=1800,
+    )
+
+
+def _make(job: Job, config: Path, pin: dict[str, Any]) -> str:
+    tree = job.work / "linux"
+    version = job.work / "version"  # written when the tree is complete
+    if not version.exists():
+        _unpack(job, tree, version, pin)
+    log = {"KBUILD_BUILD_USER": "podium", "KBUILD_BUILD_HOST": "podium", "KBUILD_BUILD_TIMESTAMP": "1970-01-01"}
+    make = ("make", "--no-print-directory", "ARCH=um")
+    job.run(*make, f"KCONFIG_ALLCONFIG={config}", "allnoconfig", limit=300, cwd=tree, env=log)
+    job.run(*make, f"-j{os.cpu_count()}", "linux", limit=5400, cwd=tree, env=log)
+    shutil.copy(tree / "linux", job.out / "linux")
+    job.run("strip", job.out / "linux", limit=60)
+    shutil.copy(tree / ".config", job.out / "config")
+    return f"compiled from Debian's {version.read_text()}"
+
+
+def _unpack(job: Job, tree: Path, version: Path, pin: dict[str, Any]) -> None:
+    package, number = Apt(job, pin["suite"]).source(pin["package"], pin["version"])
+    if number != pin["version"]:
+        job.progress.say(f"kernel: Debian no longer has {pin['version']}; {number} is compiled instead")
+    job.run("dpkg-deb", "-x", package, job.scratch, limit=300)
+    archive = next((job.scratch / "usr/src").glob("linux-source-*.tar.xz"))
+    top = archive.name.removesuffix(".tar.xz")
+    shutil.rmtree(tree, ignore_errors=True)
+    tree.mkdir()
+    skip = [f"--exclude={top}/{pattern}" for pattern in _SKIP]
+    job.run("tar", "-xJf", archive, "-C", tree, "--strip-components=1", *skip, limit=600)
+    (tree / "Documentation").mkdir(exist_ok=True)
+    (tree / "Documentation/Kconfig").touch()
+    version.write_text(f"{package.name.split('_')[0]} {number}")

@@ -1,0 +1,121 @@
+"""What each backend needs of a machine, and whether this one has it."""
+
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from podium import bundle, paths
+from podium.embedded.files import Bundle
+from podium.errors import CannotRunHere
+
+MEMORY_MB = 1200  # a control plane and one node, with room for a notebook server
+DISK_MB = 1500  # the folder of a running cluster with two nodes that are used
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a backend needs: whether it is there, and what would help where it is not."""
+
+    good: bool
+    what: str
+    hint: str = ""
+
+
+def examine() -> dict[str, list[Finding]]:
+    """What was found for each backend; one can run here when everything is good."""
+    return {"embedded": _embedded(), "kind": _kind()}
+
+
+def _embedded() -> list[Finding]:
+    system = f"{platform.system()} on {platform.machine()}"
+    findings = [
+        Finding(
+            system == "Linux on x86_64", system, "The embedded backend is for Linux on x86-64: use kind, or a Linux machine."
+        )
+    ]
+    if not findings[0].good:
+        return findings
+    memory = _memory_mb()
+    findings.append(
+        Finding(memory >= MEMORY_MB, f"{memory} MB of memory can be had", f"Free some: {MEMORY_MB} MB are needed.")
+    )
+    place = next(path for path in (paths.state_dir(), *paths.state_dir().parents) if path.exists())
+    space = shutil.disk_usage(place).free // 2**20
+    findings.append(
+        Finding(space >= DISK_MB, f"{space} MB free in {place}", f"Free some, {DISK_MB} MB are needed; or set PODIUM_STATE.")
+    )
+    findings.append(
+        Finding(os.access(place, os.W_OK), f"{place} can be written to", "Set PODIUM_STATE to a folder that can be written to.")
+    )
+    try:
+        here = bundle.current()
+    except CannotRunHere as error:
+        tools = bundle.missing_tools()
+        hint = error.hint + (f" To build it, this machine lacks: {', '.join(tools)}." if tools else "")
+        findings.append(Finding(False, error.what, hint))
+        return findings
+    findings.append(Finding(True, f"the bundle is in {here.path}"))
+    findings.append(_kernel(here))
+    return findings
+
+
+def _kernel(here: Bundle) -> Finding:
+    """Start the kernel without a disk: it gets as far as looking for one exactly where it can run."""
+    with tempfile.TemporaryDirectory(prefix="podium-doctor-") as place:
+        command = [here.kernel, "mem=64M", "seccomp=on", f"uml_dir={place}/", "umid=doctor", "con=null", "con0=null,fd:1", "panic=-1"]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=20, check=False, stdin=subprocess.DEVNULL,
+                env=os.environ | {"TMPDIR": place},
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return Finding(False, "the node's kernel hangs here", "Please report it, with the output of `uname -a`.")
+        except OSError as error:
+            return Finding(False, f"the node's kernel does not start: {error.strerror}", "Is its folder mounted noexec?")
+    if "Unable to mount root" in done.stdout:
+        return Finding(True, "the node's kernel starts")
+    last = (done.stdout + done.stderr).strip().splitlines()[-3:]
+    return Finding(
+        False, f"the node's kernel does not start: {' '.join(last)}", "This machine forbids seccomp or shared executable memory."
+    )
+
+
+def _kind() -> list[Finding]:
+    engines = [name for name in ("docker", "podman", "nerdctl") if shutil.which(name)]
+    if not engines:
+        return [Finding(False, "there is no container engine", "Install Docker, Podman or nerdctl; or use the embedded backend.")]
+    findings = []
+    for engine in engines:
+        try:
+            done = subprocess.run([engine, "info"], capture_output=True, text=True, timeout=20, check=False)
+        except subprocess.TimeoutExpired:
+            findings.append(Finding(False, f"{engine} does not answer", f"Restart {engine}."))
+            continue
+        if done.returncode == 0:
+            return [Finding(True, f"{engine} answers")]
+        words = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        findings.append(
+            Finding(False, f"{engine}: {' '.join(words)}", f"Start {engine}, and see that this user may use it.")
+        )
+    return findings
+
+
+def _memory_mb() -> int:
+    """What this process and its children may still use: the machine's, or the control group's where that is less."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    found = int(lines["MemAvailable"].split()[0]) // 1024
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        try:
+            most = Path(limit).read_text().strip()
+            if most != "max":
+                found = min(found, (int(most) - int(Path(used).read_text())) // 2**20)
+        except FileNotFoundError:
+            continue
+    return found

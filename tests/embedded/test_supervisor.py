@@ -1,0 +1,171 @@
+"""The supervisor, on real processes that need no cluster."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podium.embedded import supervisor
+from podium.waiting import wait_until
+
+Start = Callable[..., Path]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Any:
+    """Starts a supervisor in a folder of its own; whatever it runs is ended afterwards."""
+
+    def begin(*processes: dict[str, Any], owner: int | None = None) -> Path:
+        identity = {"pid": owner, "start_time": supervisor.start_time(owner)} if owner else None
+        (tmp_path / "supervisor.json").write_text(json.dumps({"owner": identity, "processes": processes}))
+        subprocess.run([sys.executable, "-I", "-S", supervisor.__file__, str(tmp_path)], check=True, timeout=20)
+        return tmp_path
+
+    yield begin
+    try:
+        supervisor.ask(tmp_path, do="down")
+    except OSError:
+        pass  # ended in the test
+
+
+def _sleeper(name: str = "sleeper", **more: Any) -> dict[str, Any]:
+    return {"name": name, "argv": ["sleep", "1000"], "log": "log", **more}
+
+
+def _report(folder: Path, name: str = "sleeper") -> dict[str, Any]:
+    return next(report for report in supervisor.ask(folder, do="status") if report["name"] == name)
+
+
+def _gone(pid: int) -> bool:
+    return supervisor.start_time(pid) is None
+
+
+def _supervisor_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_a_process_that_dies_is_started_again(start: Start) -> None:
+    folder = start(_sleeper())
+    first = _report(folder)["pid"]
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: _report(folder)["pid"] not in (0, first), "a new process", limit=10)
+    assert _report(folder)["restarts"] == 1
+    assert _report(folder)["last_exit"] == "killed by SIGKILL"
+
+
+def test_the_pause_grows_with_each_quick_end(start: Start) -> None:
+    folder = start({"name": "brief", "argv": ["date", "+%s.%N"], "log": "log"})
+    wait_until(lambda: len((folder / "log").read_text().split()) >= 4, "four runs", limit=20)
+    times = [float(word) for word in (folder / "log").read_text().split()]
+    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    assert pauses[0] < pauses[1] < pauses[2]
+
+
+def test_one_that_was_stopped_stays_down(start: Start) -> None:
+    folder = start(_sleeper())
+    supervisor.ask(folder, do="stop", name="sleeper")
+    wait_until(lambda: _report(folder)["state"] == "stopped", "the process to stop", limit=10)
+    time.sleep(2 * supervisor.SHORTEST)
+    assert _report(folder)["state"] == "stopped"
+    supervisor.ask(folder, do="start", name="sleeper")
+    wait_until(lambda: _report(folder)["state"] == "running", "the process to run", limit=10)
+
+
+def test_one_that_ignores_sigterm_is_killed(start: Start) -> None:
+    folder = start({"name": "deaf", "argv": ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"], "log": "log"})
+    time.sleep(0.3)  # until the trap is set
+    supervisor.ask(folder, do="stop", name="deaf")
+    wait_until(lambda: _report(folder, "deaf")["state"] == "stopped", "SIGKILL", limit=supervisor.PATIENCE + 5)
+    assert _report(folder, "deaf")["last_exit"] == "killed by SIGKILL"
+
+
+def test_a_program_that_is_missing_is_reported_and_tried_again(start: Start) -> None:
+    folder = start({"name": "missing", "argv": ["/no/such/program"], "log": "log"})
+    assert _report(folder, "missing")["state"] == "restarting"
+    assert "No such file" in _report(folder, "missing")["last_exit"]
+
+
+def test_everything_dies_with_a_killed_supervisor(start: Start) -> None:
+    folder = start(_sleeper())
+    pid = _report(folder)["pid"]
+    os.kill(_supervisor_of(pid), signal.SIGKILL)
+    wait_until(lambda: _gone(pid), "the process to die", limit=5)
+    start(_sleeper())  # and the folder can be used again
+    assert _report(folder)["state"] == "running"
+
+
+def test_everything_ends_with_the_owner(start: Start) -> None:
+    with subprocess.Popen(["sleep", "1000"]) as owner:
+        folder = start(_sleeper(), owner=owner.pid)
+        pid = _report(folder)["pid"]
+        owner.kill()
+        wait_until(lambda: _gone(pid), "the process to end with the owner", limit=5)
+    wait_until(lambda: not (folder / "control.sock").exists(), "the socket to go", limit=5)
+
+
+def test_a_new_owner_takes_over(start: Start) -> None:
+    with subprocess.Popen(["sleep", "1000"]) as first, subprocess.Popen(["sleep", "1000"]) as second:
+        folder = start(_sleeper(), owner=first.pid)
+        pid = _report(folder)["pid"]
+        supervisor.ask(folder, do="own", owner={"pid": second.pid, "start_time": supervisor.start_time(second.pid)})
+        first.kill()
+        first.wait()
+        time.sleep(0.5)
+        assert not _gone(pid)
+        second.kill()
+        wait_until(lambda: _gone(pid), "the process to end with its second owner", limit=5)
+
+
+def test_a_process_number_that_was_used_again_is_no_owner(start: Start) -> None:
+    folder = start(_sleeper())
+    pid = _report(folder)["pid"]
+    supervisor.ask(folder, do="own", owner={"pid": os.getpid(), "start_time": 1})
+    wait_until(lambda: _gone(pid), "the cluster of a stranger to end", limit=5)
+
+
+def test_the_dependents_of_a_group_start_anew(start: Start) -> None:
+    folder = start(_sleeper("net", group="network"), _sleeper("node", needs="network"))
+    node = _report(folder, "node")["pid"]
+    os.kill(_report(folder, "net")["pid"], signal.SIGKILL)
+    wait_until(lambda: _report(folder, "node")["pid"] not in (0, node), "a new node", limit=10)
+
+
+def test_it_waits_for_a_port(start: Start) -> None:
+    import socket
+
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        folder = start(_sleeper(after=server.getsockname()[1]))
+        time.sleep(0.3)
+        assert _report(folder)["pid"] == 0
+        server.listen()
+        wait_until(lambda: _report(folder)["pid"], "the process that waits for the port", limit=5)
+
+
+@pytest.mark.parametrize("request_", [b"nonsense\n", b"{}\n", b'{"do": "fly"}\n', b'{"do": "stop", "name": "nobody"}\n', b""])
+def test_nonsense_is_answered_and_harms_nothing(start: Start, request_: bytes) -> None:
+    import socket
+
+    folder = start(_sleeper())
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(folder / "control.sock"))
+        connection.sendall(request_)
+        connection.shutdown(socket.SHUT_WR)
+        assert b"error" in connection.makefile("rb").read()
+    assert _report(folder)["state"] == "running"
+
+
+def test_one_folder_has_one_supervisor(start: Start) -> None:
+    folder = start(_sleeper())
+    second = subprocess.run(
+        [sys.executable, "-I", "-S", supervisor.__file__, str(folder)], capture_output=True, text=True, timeout=20
+    )
+    assert second.returncode == 1
+    assert "already has a supervisor" in second.stderr
