@@ -21,7 +21,7 @@ demo: setup ## the main job without a browser: cluster, lesson, a solved lab gra
 	@trap 'podium down' EXIT; set -ex; \
 	podium up --nodes 2; \
 	jupyter execute course/05-how-a-pod-is-created.ipynb; \
-	podium grade tests/autograder/submissions/solved.ipynb
+	podium grade labs/source/02-first-pod/02-first-pod.ipynb
 
 setup: .venv/set-up ## Debian packages (as root), .venv, and the bundle that the cluster is made from
 	@podium bundle status >/dev/null 2>&1 || podium bundle fetch || podium bundle build
