@@ -121,6 +121,22 @@ def task(task_id: str, *criteria: Criterion) -> Callable[[Check], Check]:
     return register
 
 
+def criteria(task_id: str) -> tuple[Criterion, ...]:
+    """The criteria of a checked task.
+
+    Raises:
+        UsageError: There is no such task, or a person marks it.
+    """
+    return _check_of(find_task(task_id))[0]
+
+
+def _check_of(entry: Task) -> tuple[tuple[Criterion, ...], Check]:
+    if entry.manual:
+        raise UsageError(f"Task {entry.id} is marked by a person, not by a check.")
+    import_module(f"autograder.lab_{entry.lab.id}")
+    return _REGISTRY[entry.id]
+
+
 def judge(task_id: str, api: ApiClient | None = None, namespace: str | None = None) -> Result:
     """Judge one task by what is on the cluster now.
 
@@ -135,10 +151,7 @@ def judge(task_id: str, api: ApiClient | None = None, namespace: str | None = No
         UsageError: There is no such task, or a person marks it.
     """
     entry = find_task(task_id)
-    if entry.manual:
-        raise UsageError(f"Task {task_id} is marked by a person, not by a check.")
-    import_module(f"autograder.lab_{entry.lab.id}")
-    criteria, check = _REGISTRY[task_id]
+    criteria, check = _check_of(entry)
     verdicts: dict[str, Verdict] = {}
     error = ""
     try:

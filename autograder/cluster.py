@@ -218,7 +218,7 @@ class View:
                 return ("over",)
             return tuple(status.container_id for status in containers(pod)) if is_ready(pod) else ()
 
-        return self.settles(_steady(seen)) not in (("over",), None)
+        return self.pod(name) is not None and self.settles(_steady(seen)) not in (("over",), None)
 
 
 def _steady(read: Callable[[], T]) -> Callable[[], T | None]:

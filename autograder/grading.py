@@ -72,7 +72,8 @@ class _Runner(NotebookClient):
 
 def graded_task(cell: NotebookNode, lab: Lab) -> str | None:
     """The id of the checked task whose graded cell this is, if it is one."""
-    grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
+    told = cell.metadata.get("nbgrader")
+    grade_id = told.get("grade_id") if isinstance(told, dict) else None
     return next((task.id for task in lab.checked if task.grade_id == grade_id), None)
 
 
@@ -96,13 +97,15 @@ def read(path: Path) -> tuple[Lab, NotebookNode]:
     try:
         if (size := path.stat().st_size) > SIZE_LIMIT:
             raise PodiumError(f"{path} has {size} bytes, more than the {SIZE_LIMIT} that a notebook may have.")
-        notebook = json.loads(path.read_bytes())
-        nbformat.validate(notebook, version=4)
+        notebook = json.loads(text := path.read_text(encoding="utf-8"))
+        if not isinstance(notebook, dict) or notebook.get("nbformat") != 4:
+            raise PodiumError(f"{path} is not a Jupyter notebook of format 4.")
+        nbformat.validate(notebook)
     except OSError as problem:
         raise PodiumError(f"{path} could not be read: {problem.strerror}.") from problem
     except (ValueError, RecursionError, nbformat.ValidationError) as problem:
         raise PodiumError(f"{path} is not a Jupyter notebook of format 4.") from problem
-    return lab, nbformat.from_dict(notebook)
+    return lab, nbformat.reads(text, as_version=4)
 
 
 def grade_notebook(

@@ -124,11 +124,13 @@ def patient(view: View) -> Iterator[Verdict]:
 def choosing(view: View) -> Iterator[Verdict]:
     """Pods chosen by label, and by field."""
     pods = view.pods()
+    if not pods.keys() & (_SHOP | _FINISHED):
+        return
     marked = {name for name, pod in pods.items() if (pod.metadata.labels or {}).get("on-call") == "yes"}
     yield Verdict("marked", marked >= _ON_CALL, f"It is on: {_names(marked)}.")
     yield Verdict("only", bool(marked) and marked <= _ON_CALL, f"It is on: {_names(marked)}.")
     left = _FINISHED & pods.keys()
-    yield Verdict("gone", not left and bool(_SHOP & pods.keys()), f"Still there: {_names(left)}.")
+    yield Verdict("gone", not left, f"Still there: {_names(left)}.")
     lost = _SHOP - pods.keys()
     yield Verdict("kept", left != _FINISHED and not lost, f"Missing: {_names(lost)}; still there: {_names(left)}.")
 
@@ -149,9 +151,7 @@ def choosing(view: View) -> Iterator[Verdict]:
         "kubectl get pod greeter -o yaml: status.containerStatuses[0].lastState.terminated",
     ),
     Criterion("greeter", 1, "The Pod greeter becomes Ready and stays so.", "kubectl describe pod greeter"),
-    Criterion(
-        "greets", 1, "It greets: its program runs unchanged and has what it was missing.", "kubectl logs greeter"
-    ),
+    Criterion("greets", 1, "Its program is unchanged, and greets.", "kubectl logs greeter"),
 )
 def mending(view: View) -> Iterator[Verdict]:
     """Two failures read and mended: an image that is not there, and a program that gives up."""

@@ -29,7 +29,9 @@ class Report:
     def title(self) -> str:
         """The task and its points, on one line."""
         shown = self._shown
-        return f"{shown.task.id} {shown.task.title}: {shown.points} of {shown.of} points"
+        more = self.result.of - shown.of
+        only = f", and {more} that only the grader tells" if more else ""
+        return f"{shown.task.id} {shown.task.title}: {shown.points} of {shown.of} points{only}"
 
     @property
     def holds(self) -> bool:
