@@ -15,6 +15,7 @@ _PROGRAMS = {
     "kubernetes": ("kubelet", "kube-proxy"),
 }
 _CNI = ("bridge", "host-local", "loopback", "portmap", "ptp")
+_FOLDERS = ("dev", "proc", "sys", "run", "tmp", "var/lib/containerd", "var/lib/kubelet", "var/log/pods")
 _DONE = "podium: build done"
 
 
@@ -68,7 +69,8 @@ def _lay_root(job: Job, recipe: Path, tree: Path) -> None:
     certificates = sorted((tree / "usr/share/ca-certificates").rglob("*.crt"))
     (tree / "etc/ssl/certs").mkdir(parents=True, exist_ok=True)
     (tree / "etc/ssl/certs/ca-certificates.crt").write_text("".join(path.read_text() for path in certificates))
-    (tree / "opt/cni/bin").mkdir(parents=True)
+    for folder in (*_FOLDERS, "opt/cni/bin", "usr/local/bin"):
+        (tree / folder).mkdir(parents=True, exist_ok=True)
     for plugin in _CNI:
         (tree / "usr/lib/cni" / plugin).rename(tree / "opt/cni/bin" / plugin)
     shutil.rmtree(tree / "usr/lib/cni")
@@ -78,8 +80,6 @@ def _lay_root(job: Job, recipe: Path, tree: Path) -> None:
     shutil.copy(job.need("podium-node") / "podium-node", tree / "usr/sbin/podium-node")
     for files in (recipe / "images/base/rootfs", recipe / "rootfs"):
         shutil.copytree(files, tree, symlinks=True, dirs_exist_ok=True)
-    for folder in ("dev", "proc", "sys", "run", "tmp", "var/lib/containerd", "var/lib/kubelet", "var/log/pods"):
-        (tree / folder).mkdir(parents=True, exist_ok=True)
 
 
 def _format(job: Job, tree: Path, image: Path, size: str) -> None:
