@@ -252,16 +252,20 @@ def containers(pod: V1Pod) -> list[V1ContainerStatus]:
 
 
 def _progress(pod: V1Pod | None) -> str:
-    """What the Pod has come to: the state of each of its containers; empty while one is on its way to another."""
+    """What has become of the Pod: one word for each of its containers; empty while one is only on its way."""
     if pod is None or is_over(pod):
         return "over"
-    states = [status.state for status in containers(pod)]
-    if not states or any(
-        state.terminated or (state.waiting and state.waiting.reason in (None, "ContainerCreating", "PodInitializing"))
-        for state in states
-    ):
-        return ""
-    return " ".join("running" if state.running else "waiting" for state in states)
+    words = [_word(status) for status in containers(pod)]
+    return " ".join(words) if all(words) else ""
+
+
+def _word(status: V1ContainerStatus) -> str:
+    if status.restart_count:  # Between two runs it is now terminated, now waiting, now running for a moment.
+        return "restarts"
+    if status.state.running:
+        return "runs"
+    waits = status.state.waiting and status.state.waiting.reason not in (None, "ContainerCreating", "PodInitializing")
+    return "waits" if waits else ""
 
 
 def running_since(pod: V1Pod) -> datetime | None:
