@@ -101,6 +101,7 @@ def prepare(task_id: str, api: ApiClient | None = None, namespace: str | None = 
     api = api or connect()
     core, namespace = CoreV1Api(api), namespace or find_task(task_id).lab.namespace
     start = start_of(task_id)
+    becomes = {name: pod.pop("becomes") for name, pod in start.items()}
     for name, pod in start.items():
         _delete(partial(core.delete_namespaced_pod, name, namespace, grace_period_seconds=0))
         _wait_gone(partial(core.read_namespaced_pod, name, namespace), f"the old Pod {name}")
@@ -109,12 +110,21 @@ def prepare(task_id: str, api: ApiClient | None = None, namespace: str | None = 
         except utils.FailToCreateError as problem:
             raise PodiumError(f"The Pod {name} of task {task_id} could not be created: {problem}") from problem
     view = View(api, namespace)
-    states = _steady(lambda: [_progress(view.pod(name)) for name in start])
-    wait_until(lambda: (seen := states()) and all(seen), f"the Pods of task {task_id} to settle", START_LIMIT)
+    wait_until(
+        lambda: {name: _became(view.pod(name)) for name in becomes} == becomes,
+        f"the Pods of task {task_id} ({', '.join(f'{name} {word}' for name, word in becomes.items())})",
+        START_LIMIT,
+        every=0.3,
+    )
 
 
 def start_of(task_id: str) -> dict[str, dict]:
-    """The Pods that a task starts from, as manifests, by their names."""
+    """The Pods that a task starts from, by their names.
+
+    Returns:
+        Manifests that also say, under ``becomes``, what is to be waited for: that the Pod ``runs``, ``ends``, ``waits``
+        for what does not come, or ``restarts``.
+    """
     return {pod["metadata"]["name"]: pod for pod in yaml.safe_load_all(find_task(task_id).start.read_text())}
 
 
@@ -251,21 +261,20 @@ def containers(pod: V1Pod) -> list[V1ContainerStatus]:
     return pod.status.container_statuses or []
 
 
-def _progress(pod: V1Pod | None) -> str:
-    """What has become of the Pod: one word for each of its containers; empty while one is only on its way."""
-    if pod is None or is_over(pod):
-        return "over"
-    words = [_word(status) for status in containers(pod)]
-    return " ".join(words) if all(words) else ""
-
-
-def _word(status: V1ContainerStatus) -> str:
-    if status.restart_count:  # Between two runs it is now terminated, now waiting, now running for a moment.
+def _became(pod: V1Pod | None) -> str:
+    """What has become of a Pod, in the words of :func:`start_of`; empty while it is on its way."""
+    if pod is None:
+        return ""
+    if is_over(pod):
+        return "ends"
+    if any(status.restart_count for status in containers(pod)):
         return "restarts"
-    if status.state.running:
+    if is_ready(pod):
         return "runs"
-    waits = status.state.waiting and status.state.waiting.reason not in (None, "ContainerCreating", "PodInitializing")
-    return "waits" if waits else ""
+    waiting = [status.state.waiting for status in containers(pod) if status.state.waiting]
+    return (
+        "waits" if any(state.reason not in (None, "ContainerCreating", "PodInitializing") for state in waiting) else ""
+    )
 
 
 def running_since(pod: V1Pod) -> datetime | None:

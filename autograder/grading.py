@@ -30,6 +30,9 @@ CELL_LIMIT = 120
 NOTEBOOK_LIMIT = 900
 """Seconds that all cells of a notebook may run."""
 
+LEARNER = "learner"
+"""The tag of cells that only show the learner something: a grader need not run them."""
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -142,6 +145,7 @@ def grade_notebook(
         timeout_func=lambda _: max(1, min(cell_limit, deadline - time.monotonic())),
         error_on_timeout={"ename": "CellTimeoutError", "evalue": "", "traceback": []},
         interrupt_on_timeout=True,
+        skip_cells_with_tag=LEARNER,
         shutdown_kernel="immediate",
     )
     with tempfile.TemporaryDirectory(prefix="podium-grade-") as folder:

@@ -11,7 +11,7 @@ from autograder.cluster import View, running_since, start_of, state_of
 
 _NGINX = "podium.test/nginx:1.26"
 _MEMORY = "32Mi"
-_SHOP = {"front-1", "front-2", "back-1", "back-2"}
+_SHOP = {"front-1", "front-2", "back-1"}
 _ON_CALL = {"front-1", "back-1"}
 _FINISHED = {"import-1", "import-2"}
 _PULL_REASONS = {"ErrImagePull", "ImagePullBackOff"}
@@ -98,7 +98,7 @@ def patient(view: View) -> Iterator[Verdict]:
     notes = pod.metadata.annotations or {}
     took = (started - pod.metadata.creation_timestamp).total_seconds()
     phase = notes.get("phase-when-accepted", "")
-    yield Verdict("phase", phase == "Pending", f"It says {phase!r}.")
+    yield Verdict("phase", phase == "Pending", _said(notes, "phase-when-accepted"))
     accepted, running = (_seconds(notes.get(name, "")) for name in ("accepted-after", "running-after"))
     # Nothing on the cluster says how long the answer took; but it cannot have taken half as long as the containers.
     yield Verdict("accepted", accepted is not None and 0 < accepted < took / 2, _said(notes, "accepted-after"))
@@ -157,8 +157,8 @@ def mending(view: View) -> Iterator[Verdict]:
     """Two failures read and mended: an image that is not there, and a program that gives up."""
     diagnosis = view.config_map("diagnosis")
     reason, code = (diagnosis.get(name, "").strip() for name in ("catalogue", "greeter"))
-    yield Verdict("reason", reason in _PULL_REASONS, f"It says {reason!r}.")
-    yield Verdict("exit-code", code == _EXIT_CODE, f"It says {code!r}.")
+    yield Verdict("reason", reason in _PULL_REASONS, _said(diagnosis, "catalogue"))
+    yield Verdict("exit-code", code == _EXIT_CODE, _said(diagnosis, "greeter"))
     images = _images(view.pod("catalogue"))
     runs = _NGINX in images and view.stays_ready("catalogue")
     yield Verdict("catalogue", runs, f"{state_of(view.pod('catalogue'))} Its images: {', '.join(images) or 'none'}.")
@@ -191,7 +191,8 @@ def _seconds(text: str) -> float | None:
 
 
 def _said(notes: dict[str, str], name: str) -> str:
-    return f"It says {notes[name]!r}." if name in notes else "There is no such annotation."
+    """What a learner has written under this name."""
+    return f"It says {notes[name]!r}." if name in notes else "It is not there."
 
 
 def _names(pods: set[str]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from autograder.checks import Result
 
-_STYLE = "text-align:left;vertical-align:top"
+_STYLE = "text-align: left; vertical-align: top; padding: 2px 8px"
 
 
 @dataclass(frozen=True)
@@ -76,20 +76,18 @@ class Report:
 
     def _repr_html_(self) -> str:
         shown = self._shown
+        head = ("", "Points", "Asked", "Found", "Where to look")
         rows = [
-            f"<tr><td>{_mark(outcome.holds)}</td><td>{outcome.points}/{outcome.criterion.points}</td>"
-            + "".join(
-                f'<td style="{_STYLE}">{html.escape(text)}</td>'
-                for text in (outcome.criterion.asked, outcome.found, outcome.criterion.look)
-            )
-            + "</tr>"
-            for outcome in shown.outcomes
+            (_mark(o.holds), f"{o.points}/{o.criterion.points}", o.criterion.asked, o.found, o.criterion.look)
+            for o in shown.outcomes
         ]
-        head = "".join(
-            f'<th style="{_STYLE}">{name}</th>' for name in ("", "Points", "Asked", "Found", "Where to look")
-        )
+        table = _row("th", head) + "".join(_row("td", row) for row in rows)
         notes = "".join(f"<p>{html.escape(line)}</p>" for line in (*filter(None, [shown.error]), *self.advice))
-        return f"<p><b>{html.escape(self.title)}</b></p><table><tr>{head}</tr>{''.join(rows)}</table>{notes}"
+        return f"<p><b>{html.escape(self.title)}</b></p><table>{table}</table>{notes}"
+
+
+def _row(tag: str, cells: tuple[str, ...]) -> str:
+    return "<tr>" + "".join(f'<{tag} style="{_STYLE}">{html.escape(cell)}</{tag}>' for cell in cells) + "</tr>"
 
 
 def _mark(holds: bool) -> str:

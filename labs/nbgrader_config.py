@@ -1,5 +1,7 @@
 """How nbgrader runs this course."""
 
+from autograder.grading import LEARNER
+
 c = get_config()  # noqa: F821, nbgrader gives it
 
 c.CourseDirectory.course_id = "podium"
@@ -17,3 +19,5 @@ c.Autograde.autograde_preprocessors = [
 ]
 # Seconds that a cell may run: a Pod takes a few, and a learner may well wait for it for a minute.
 c.Execute.timeout = 120
+# Cells that only show the learner something; what they would show a grader is judged anyway.
+c.Execute.skip_cells_with_tag = LEARNER

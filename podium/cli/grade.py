@@ -23,7 +23,6 @@ def register(commands: argparse._SubParsersAction) -> None:
         " bounded in time, but not yet shut in. The points come from the cluster's state, never from the notebook.",
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a notebook, or a folder of them")
-    parser.add_argument("--nodes", type=int, default=2, help="how many nodes each cluster has (default: 2)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -35,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("There is no notebook in what was given.")
     for path in paths:
         try:
-            graded.append(_as_dict(_grade(path, arguments.nodes)))
+            graded.append(_as_dict(_grade(path)))
         except PodiumError as error:
             graded.append({"path": str(path), "points": 0, "error": error.what, "tasks": []})
         if not arguments.json:
@@ -53,13 +52,13 @@ def _notebooks(paths: list[Path]) -> Iterator[Path]:
             yield path
 
 
-def _grade(path: Path, nodes: int) -> "Submission":
+def _grade(path: Path) -> "Submission":
     from autograder.grading import grade_notebook, read
     from podium import Cluster
 
     read(path)  # A file that is no notebook needs no cluster.
     print(f"Grading {path} on a fresh cluster …", file=sys.stderr, flush=True)
-    with Cluster(name=f"grade-{uuid4().hex[:8]}", nodes=nodes) as cluster:
+    with Cluster(name=f"grade-{uuid4().hex[:8]}") as cluster:
         environment = {"PODIUM_CLUSTER": cluster.name, "KUBECONFIG": str(cluster.kubeconfig_path)}
         return grade_notebook(path, cluster.api, environment)
 

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from autograder import checks
+from autograder.cluster import start_of
 from autograder.manifest import Lab, Task, find_lab, find_task, labs
 from podium.errors import UsageError
 
@@ -33,6 +34,11 @@ def test_every_checked_task_has_hints_and_criteria(task: Task) -> None:
     assert sum(criterion.points for criterion in criteria) == task.points
     assert any(not criterion.hidden for criterion in criteria)
     assert all(criterion.asked.endswith(".") and criterion.look for criterion in criteria)
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if task.start.exists()], ids=lambda task: task.id)
+def test_every_start_says_what_is_to_be_waited_for(task: Task) -> None:
+    assert {pod["becomes"] for pod in start_of(task.id).values()} <= {"runs", "ends", "waits", "restarts"}
 
 
 def test_labs_are_found_by_either_name() -> None:
