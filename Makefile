@@ -24,7 +24,8 @@ demo: setup ## the main job without a browser: cluster, lesson, a solved lab gra
 	podium grade labs/source/02-first-pod/02-first-pod.ipynb
 
 setup: .venv/set-up ## Debian packages (as root), .venv, and the bundle that the cluster is made from
-	@podium bundle status >/dev/null 2>&1 || podium bundle fetch || podium bundle build
+	@podium bundle status >/dev/null 2>&1 || podium bundle fetch || \
+	{ echo "== So it is made here, in about a quarter of an hour"; podium bundle build; }
 
 .venv/set-up: setup.sh apt.txt pyproject.toml requirements.lock requirements-go.lock
 	@./setup.sh
