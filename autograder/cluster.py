@@ -22,11 +22,14 @@ T = TypeVar("T")
 REQUEST_LIMIT = 10.0
 """Seconds that one request to the API server may take."""
 
-SETTLE_LIMIT = 20.0
+SETTLE_LIMIT = 25.0
 """Seconds that a check waits for what needs time, such as a Pod that is starting."""
 
-STEADY = 2.0
-"""Seconds that a Pod must stay Ready: a container that crashes is Ready for a moment, too."""
+STEADY = 3.0
+"""Seconds that a Pod must stay Ready: a container that crashes is Ready for a moment, and longer on a busy node."""
+
+STEADY_AFTER_CRASH = 12.0
+"""The same for a Pod whose containers have been restarted: longer than the first back-off, which is 10 s."""
 
 START_LIMIT = 90.0
 """Seconds that the Pods of a task may take to run, to end, or to fail, whichever they are meant to."""
@@ -221,29 +224,21 @@ class View:
 
     def stays_ready(self, name: str) -> bool:
         """Whether the Pod of this name comes to be Ready, and no container of it ends or restarts for a while."""
+        seen: tuple[str | None, ...] = ()
+        since = 0.0
 
-        def seen() -> tuple[str | None, ...]:
+        def steady() -> str:
+            nonlocal seen, since
             pod = self.pod(name)
             if pod is None or is_over(pod):
-                return ("over",)
-            return tuple(status.container_id for status in containers(pod)) if is_ready(pod) else ()
+                return "over"
+            runs = tuple(status.container_id for status in containers(pod)) if is_ready(pod) else ()
+            if runs != seen:
+                seen, since = runs, time.monotonic()
+            crashed = any(status.restart_count for status in containers(pod))
+            return "ready" if runs and time.monotonic() - since >= (STEADY_AFTER_CRASH if crashed else STEADY) else ""
 
-        return self.pod(name) is not None and self.settles(_steady(seen)) not in (("over",), None)
-
-
-def _steady(read: Callable[[], T]) -> Callable[[], T | None]:
-    """``read`` made patient: it returns nothing until what it reads has stayed the same for a while."""
-    seen: T | None = None
-    since = 0.0
-
-    def steady() -> T | None:
-        nonlocal seen, since
-        before, seen = seen, read()
-        if seen != before:
-            since = time.monotonic()
-        return seen if time.monotonic() - since >= STEADY else None
-
-    return steady
+        return self.pod(name) is not None and self.settles(steady) == "ready"
 
 
 def is_ready(pod: V1Pod) -> bool:

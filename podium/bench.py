@@ -101,7 +101,9 @@ def _tree(cluster: Cluster) -> Iterator[Path]:
         except (FileNotFoundError, ProcessLookupError):
             continue
         children.setdefault(parent, []).append(int(stat.parent.name))
-    waiting = [report["pid"] for report in cluster.status()["components"] if "/" not in report["name"] and report["pid"]]
+    waiting = [
+        report["pid"] for report in cluster.status()["components"] if "/" not in report["name"] and report["pid"]
+    ]
     while waiting:
         pid = waiting.pop()
         waiting += children.get(pid, [])
@@ -146,7 +148,12 @@ def _charged() -> Iterator[Callable[[Cluster], float]]:
     group.mkdir()
     usage = next(group / name for name in ("memory.usage_in_bytes", "memory.current") if (group / name).exists())
     previous = next(
-        (line.split(":", 2)[2] for line in _read(Path("/proc/self/cgroup")).splitlines() if ":memory:" in line or line[0] == "0"), "/"
+        (
+            line.split(":", 2)[2]
+            for line in _read(Path("/proc/self/cgroup")).splitlines()
+            if ":memory:" in line or line[0] == "0"
+        ),
+        "/",
     )
     home = controller / previous.lstrip("/") / "cgroup.procs"
     try:

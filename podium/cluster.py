@@ -83,7 +83,9 @@ class Cluster:
 
     def __init__(self, name: str = DEFAULT_NAME, nodes: int = 2) -> None:
         if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?", name):
-            raise UsageError(f"{name!r} is no name for a cluster.", "Use lower-case letters, digits and dashes, at most 32.")
+            raise UsageError(
+                f"{name!r} is no name for a cluster.", "Use lower-case letters, digits and dashes, at most 32."
+            )
         self.name = name
         self._count = nodes
         self._backend = Embedded(name, paths.state_dir() / name, bundle.current())
@@ -171,7 +173,9 @@ class Cluster:
         """
         status, out, err = self._backend.node_exec(node, command, stdin)
         if status:
-            raise PodiumError(f"{' '.join(command)} on {node} ended with {status}: {err.decode(errors='replace').strip()}")
+            raise PodiumError(
+                f"{' '.join(command)} on {node} ended with {status}: {err.decode(errors='replace').strip()}"
+            )
         return out.decode(errors="replace")
 
     def load_image(self, archive: str | Path) -> None:
@@ -224,7 +228,9 @@ class Cluster:
         except subprocess.TimeoutExpired as error:
             raise PodiumError(f"kubectl {' '.join(arguments)} did not end within {limit:g} s.") from error
         if done.returncode:
-            raise PodiumError(f"kubectl {' '.join(arguments)}: {done.stderr.strip() or f'exit status {done.returncode}'}")
+            raise PodiumError(
+                f"kubectl {' '.join(arguments)}: {done.stderr.strip() or f'exit status {done.returncode}'}"
+            )
         return done.stdout
 
     def environment(self) -> dict[str, str]:
@@ -233,7 +239,12 @@ class Cluster:
         return os.environ | {"KUBECONFIG": str(self.kubeconfig_path), "PATH": f"{self.kubectl_path.parent}:{path}"}
 
     def exec(
-        self, pod: str, command: list[str], namespace: str = "default", container: str | None = None, input: str | None = None
+        self,
+        pod: str,
+        command: list[str],
+        namespace: str = "default",
+        container: str | None = None,
+        input: str | None = None,
     ) -> str:
         """Run a command in a container.
 
@@ -281,13 +292,20 @@ class Cluster:
         Yields:
             The port here.
         """
-        command = [self.kubectl_path, "port-forward", service_or_pod_name, f"{local_port or ''}:{remote_port}", *arguments]
+        command = [
+            self.kubectl_path,
+            "port-forward",
+            service_or_pod_name,
+            f"{local_port or ''}:{remote_port}",
+            *arguments,
+        ]
         with subprocess.Popen(
             [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, env=self.environment(),
         ) as forwarding:  # fmt: skip
             try:
-                assert forwarding.stdout and forwarding.stderr
+                assert forwarding.stdout
+                assert forwarding.stderr
                 found = re.search(r"127\.0\.0\.1:(\d+)", forwarding.stdout.readline())
                 if not found:
                     raise PodiumError(f"kubectl port-forward {service_or_pod_name}: {forwarding.stderr.read().strip()}")

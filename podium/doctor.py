@@ -34,7 +34,9 @@ def _embedded() -> list[Finding]:
     system = f"{platform.system()} on {platform.machine()}"
     findings = [
         Finding(
-            system == "Linux on x86_64", system, "The embedded backend is for Linux on x86-64: use kind, or a Linux machine."
+            system == "Linux on x86_64",
+            system,
+            "The embedded backend is for Linux on x86-64: use kind, or a Linux machine.",
         )
     ]
     if not findings[0].good:
@@ -46,10 +48,16 @@ def _embedded() -> list[Finding]:
     place = next(path for path in (paths.state_dir(), *paths.state_dir().parents) if path.exists())
     space = shutil.disk_usage(place).free // 2**20
     findings.append(
-        Finding(space >= DISK_MB, f"{space} MB free in {place}", f"Free some, {DISK_MB} MB are needed; or set PODIUM_STATE.")
+        Finding(
+            space >= DISK_MB, f"{space} MB free in {place}", f"Free some, {DISK_MB} MB are needed; or set PODIUM_STATE."
+        )
     )
     findings.append(
-        Finding(os.access(place, os.W_OK), f"{place} can be written to", "Set PODIUM_STATE to a folder that can be written to.")
+        Finding(
+            os.access(place, os.W_OK),
+            f"{place} can be written to",
+            "Set PODIUM_STATE to a folder that can be written to.",
+        )
     )
     try:
         here = bundle.current()
@@ -66,7 +74,16 @@ def _embedded() -> list[Finding]:
 def _kernel(here: Bundle) -> Finding:
     """Start the kernel without a disk: it gets as far as looking for one exactly where it can run."""
     with tempfile.TemporaryDirectory(prefix="podium-doctor-") as place:
-        command = [here.kernel, "mem=64M", "seccomp=on", f"uml_dir={place}/", "umid=doctor", "con=null", "con0=null,fd:1", "panic=-1"]
+        command = [
+            here.kernel,
+            "mem=64M",
+            "seccomp=on",
+            f"uml_dir={place}/",
+            "umid=doctor",
+            "con=null",
+            "con0=null,fd:1",
+            "panic=-1",
+        ]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=20, check=False, stdin=subprocess.DEVNULL,
@@ -75,19 +92,27 @@ def _kernel(here: Bundle) -> Finding:
         except subprocess.TimeoutExpired:
             return Finding(False, "the node's kernel hangs here", "Please report it, with the output of `uname -a`.")
         except OSError as error:
-            return Finding(False, f"the node's kernel does not start: {error.strerror}", "Is its folder mounted noexec?")
+            return Finding(
+                False, f"the node's kernel does not start: {error.strerror}", "Is its folder mounted noexec?"
+            )
     if "Unable to mount root" in done.stdout:
         return Finding(True, "the node's kernel starts")
     last = (done.stdout + done.stderr).strip().splitlines()[-3:]
     return Finding(
-        False, f"the node's kernel does not start: {' '.join(last)}", "This machine forbids seccomp or shared executable memory."
+        False,
+        f"the node's kernel does not start: {' '.join(last)}",
+        "This machine forbids seccomp or shared executable memory.",
     )
 
 
 def _kind() -> list[Finding]:
     engines = [name for name in ("docker", "podman", "nerdctl") if shutil.which(name)]
     if not engines:
-        return [Finding(False, "there is no container engine", "Install Docker, Podman or nerdctl; or use the embedded backend.")]
+        return [
+            Finding(
+                False, "there is no container engine", "Install Docker, Podman or nerdctl; or use the embedded backend."
+            )
+        ]
     findings = []
     for engine in engines:
         try:

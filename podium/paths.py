@@ -13,7 +13,7 @@ def cache_dir() -> Path:
 
 
 def state_dir() -> Path:
-    """The folder that holds one folder for each cluster: ``PODIUM_STATE``, else ``podium`` in the user's state folder."""
+    """The folder that holds one folder for each cluster: ``PODIUM_STATE``, else ``podium`` in the user's state one."""
     return Path(os.environ.get("PODIUM_STATE") or _xdg("XDG_STATE_HOME", ".local/state") / "podium").absolute()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from podium.bundle.tools import PATH
 from podium.errors import CannotRunHere, PodiumError, WaitedTooLong
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -93,7 +94,7 @@ class Commands:
                 stdout=output,
                 stderr=output,
                 cwd=cwd,
-                env={**os.environ, **(env or {})},
+                env={**os.environ, "PATH": PATH, **(env or {})},
                 start_new_session=True,
             )
             self._groups.add(process.pid)

@@ -10,7 +10,7 @@ from podium.bundle import download
 from podium.bundle.store import Job, Part
 from podium.errors import PodiumError
 
-_ONE = threading.Lock()  # one `go build` uses every core; two would only use more memory
+_TURN = threading.Lock()  # one `go build` uses every core; two would only use more memory
 _LIMIT = 3600
 
 
@@ -34,6 +34,7 @@ def part(recipe: Path, name: str, pin: dict[str, Any], cost: float, size: float)
         files=(modules, Path(__file__)),
         cost=cost,
         size=size,
+        turn=_TURN,
     )
 
 
@@ -51,8 +52,7 @@ def _make(job: Job, modules: Path, pin: dict[str, Any]) -> str:
                     member.name = program
                     tar.extract(member, job.out, filter="data")
             return f"the official release, {url}"
-    with _ONE:
-        _compile(job, modules, pin)
+    _compile(job, modules, pin)
     return "compiled from the Go module proxy"
 
 

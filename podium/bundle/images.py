@@ -143,9 +143,7 @@ def write_archive(file: Path, name: str, layers: list[Path], config: Mapping[str
     }
     configuration = blob(_json(image), "application/vnd.oci.image.config.v1+json")
     media = "application/vnd.oci.image.manifest.v1+json"
-    manifest = blob(
-        _json({"schemaVersion": 2, "mediaType": media, "config": configuration, "layers": entries}), media
-    )
+    manifest = blob(_json({"schemaVersion": 2, "mediaType": media, "config": configuration, "layers": entries}), media)
     tag = name.rpartition(":")[2]
     manifest["annotations"] = {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": tag}
     paths = [f"blobs/{entry['digest'].replace(':', '/')}" for entry in [configuration, *entries]]

@@ -1,7 +1,9 @@
 """The graph of parts that a bundle is made from, as the recipe in ``node/`` describes them."""
 
+import errno
 import hashlib
 import json
+import os
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -61,12 +63,15 @@ def goal(recipe: Path = node.RECIPE) -> Part:
         name="seed",
         what="starting the control plane once, for the state that every cluster begins with",
         make=_seed,
-        files=(Path(__file__).with_name("seed.py"),),
+        files=(Path(__file__).with_name("seed.py"), recipe / "manifests"),
         needs=(files,),
         cost=20,
         size=30,
     )
-    return Part(name="bundle", what="finishing the bundle", make=_finish, needs=(files, seed), cost=10)
+    sums = Part(
+        name="checksums", what="computing the checksums of the bundle", make=_checksums, needs=(files,), cost=10
+    )
+    return Part(name="bundle", what="finishing the bundle", make=_finish, needs=(files, seed, sums))
 
 
 def _gather(job: Job) -> str:
@@ -85,34 +90,53 @@ def _gather(job: Job) -> str:
 def _seed(job: Job) -> str:
     from podium.bundle import seed  # starts a control plane: the rest of this package must not depend on that
 
-    seed.make(Bundle(job.need("files")), job.out)
+    seed.make(Bundle(job.need("files")), job.out / "seed")
     return "a control plane that ran once"
+
+
+def _checksums(job: Job) -> str:
+    files = sorted(file for file in job.need("files").rglob("*") if file.is_file() and file.name != "part.json")
+    sums = {str(file.relative_to(job.need("files"))): sha256(file) for file in files}
+    (job.out / "sha256.json").write_text(json.dumps(sums))
+    return "the bundle's files"
 
 
 def _finish(job: Job) -> str:
     for need in ("files", "seed"):
         for file in job.need(need).rglob("*"):
             if file.is_file() and file.name != "part.json":
-                target = file.relative_to(job.need(need))
-                _link(file, job.out / ("seed" / target if need == "seed" else target))
-    parts = [
-        {**(job.store.facts(part) or {}), "key": part.key} for part in job.part.closure() if part is not job.part
-    ]
-    for part in parts:
-        part.pop("files", None)
-    manifest = {"key": job.part.key, "parts": parts, "sha256": _checksums(job.out)}
+                _link(file, job.out / file.relative_to(job.need(need)))
+    made = [part for part in job.part.closure() if part is not job.part]
+    manifest = {
+        "key": job.part.key,
+        "parts": [
+            {"name": part.name, "key": part.key, "version": part.version, **job.store.origin(part)} for part in made
+        ],
+        "sha256": json.loads((job.need("checksums") / "sha256.json").read_text()),
+    }
     (job.out / "manifest.json").write_text(json.dumps(manifest, indent=1))
     return "built here"
 
 
-def _checksums(folder: Path) -> dict[str, str]:
-    """The sha256 of every file of a bundle, by its path."""
-    found = {}
-    for file in sorted(folder.rglob("*")):
-        if file.is_file():
-            with file.open("rb") as content:
-                found[str(file.relative_to(folder))] = hashlib.file_digest(content, "sha256").hexdigest()
-    return found
+def sha256(file: Path) -> str:
+    """The sha256 of ``file``; holes in it are not read."""
+    digest, zeros = hashlib.sha256(), bytes(1 << 20)
+    with file.open("rb") as content:
+        size, at = os.fstat(content.fileno()).st_size, 0
+        while at < size:
+            try:
+                data = os.lseek(content.fileno(), at, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno != errno.ENXIO:  # there is none after `at`
+                    raise
+                data = size
+            for start in range(at, data, len(zeros)):
+                digest.update(zeros[: data - start])
+            at = os.lseek(content.fileno(), data, os.SEEK_HOLE) if data < size else size
+            content.seek(data)
+            for start in range(data, at, len(zeros)):
+                digest.update(content.read(min(len(zeros), at - start)))
+    return digest.hexdigest()
 
 
 def _link(file: Path, link: Path) -> None:

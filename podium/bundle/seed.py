@@ -52,7 +52,9 @@ def make(bundle: Bundle, out: Path) -> None:
                 cluster.components()[name].stop()
             for key in _OWN:
                 _etcdctl(cluster, "del", "--prefix", key)
-            revision = json.loads(_etcdctl(cluster, "endpoint", "status", "--write-out=json"))[0]["Status"]["header"]["revision"]
+            revision = json.loads(_etcdctl(cluster, "endpoint", "status", "--write-out=json"))[0]["Status"]["header"][
+                "revision"
+            ]
             _etcdctl(cluster, "compact", "--physical", str(revision))
             _etcdctl(cluster, "defrag")
             snapshot = Path(home) / "snapshot"
@@ -80,14 +82,25 @@ def _fill(cluster: Embedded, bundle: Bundle) -> None:
     kubectl("apply", "-f", "-", text=dns.replace("replicas: 2", "replicas: 1"))
     for manifest in sorted((RECIPE / "manifests").glob("*.yaml")):
         kubectl("apply", "-f", str(manifest))
+    kubectl("scale", "deployment", "-n", "kube-system", "metrics-server", "--replicas=0")
+    kubectl("scale", "deployment", "-n", "local-path-storage", "local-path-provisioner", "--replicas=0")
 
     def complete() -> bool:
-        accounts = kubectl("get", "serviceaccounts", "-A", "-o", "jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name} {end}")
+        accounts = kubectl(
+            "get",
+            "serviceaccounts",
+            "-A",
+            "-o",
+            "jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name} {end}",
+        )
         return all(f"{namespace}/default" in accounts.split() for namespace in NAMESPACES)
 
     wait_until(complete, "the default service accounts", _LIMIT, every=0.5)
     wait_until(
-        lambda: kubectl("get", "pods", "-A", "-o", "name").count("pod/") == 3, "the add-ons' Pods to be made", _LIMIT, every=0.5
+        lambda: kubectl("get", "pods", "-A", "-o", "name").count("pod/") == 1,
+        "the add-ons' Pods to be made",
+        _LIMIT,
+        every=0.5,
     )
 
 
@@ -96,7 +109,9 @@ def _etcdctl(cluster: Embedded, *argv: str) -> str:
     return _run([*command, *argv], cwd=folder)
 
 
-def _run(command: list[str], text: str | None = None, environment: dict[str, str] | None = None, cwd: Path | None = None) -> str:
+def _run(
+    command: list[str], text: str | None = None, environment: dict[str, str] | None = None, cwd: Path | None = None
+) -> str:
     done = subprocess.run(
         command, input=text, env=environment, cwd=cwd, capture_output=True, text=True, timeout=_LIMIT, check=False
     )

@@ -17,7 +17,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +45,7 @@ class Part:
         needs: Parts that it is made from.
         cost: Seconds of one processor, measured.
         size: Megabytes on disk while it is made, measured.
+        turn: A lock for parts of which only one is made at a time.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Part:
     needs: tuple["Part", ...] = ()
     cost: float = 1
     size: float = 1
+    turn: AbstractContextManager[Any] = field(default_factory=nullcontext)
 
     @cached_property
     def key(self) -> str:
@@ -155,6 +157,11 @@ class Store:
         except (FileNotFoundError, ValueError, KeyError):
             return None
 
+    def origin(self, part: Part) -> dict[str, Any]:
+        """Where ``part`` came from and how many seconds it took, as ``source`` and ``seconds``."""
+        facts = self.facts(part) or {}
+        return {name: facts[name] for name in ("source", "seconds") if name in facts}
+
     def build(self, goal: Part, quiet: bool = False) -> Path:
         """Make ``goal`` and everything it needs that is not there yet, at once where possible.
 
@@ -188,11 +195,15 @@ class Store:
             failed[0].result()
         return self.path(goal)
 
-    def _make(self, part: Part, before: list[Future[None]], commands: Commands, progress: Progress) -> None:
-        for future in before:
-            future.result()
-        with self._lock(part.name, progress):
-            if self.facts(part) is not None:  # another build made it meanwhile
+    def put(self, part: Part, commands: Commands, progress: Progress) -> None:
+        """Make ``part``, whose needs are there, unless another build makes it meanwhile.
+
+        Raises:
+            DiskFull: There is not enough room; nothing half-made is left.
+            PodiumError: It could not be made.
+        """
+        with part.turn, self._lock(part.name, progress):
+            if self.facts(part) is not None:
                 return
             out = self.folder("tmp") / part.name
             job = Job(part, out, self, commands, progress)
@@ -200,9 +211,9 @@ class Store:
             try:
                 with progress.step(part.what, part.cost):
                     out.mkdir()
-                    began = time.time()
+                    began = time.monotonic()
                     source = part.make(job)
-                    self._finish(part, out, source, time.time() - began)
+                    self._finish(part, out, source, time.monotonic() - began)
                 _remove(self.root / "work" / part.name)
             except OSError as error:
                 if error.errno not in FULL:
@@ -213,17 +224,13 @@ class Store:
             finally:
                 _remove(out, job.scratch)
 
+    def _make(self, part: Part, before: list[Future[None]], commands: Commands, progress: Progress) -> None:
+        for future in before:
+            future.result()
+        self.put(part, commands, progress)
+
     def _finish(self, part: Part, out: Path, source: str, seconds: float) -> None:
-        for file in out.rglob("*"):
-            if file.is_file() and not file.is_symlink():
-                file.chmod(file.stat().st_mode & ~0o222)  # a part never changes, nor does a hard link to it
-        facts = {
-            "name": part.name,
-            "version": part.version,
-            "source": source,
-            "seconds": round(seconds, 1),
-            "files": listing(out),
-        }
+        facts = {"source": source, "seconds": round(seconds, 1), "files": listing(out)}
         (out / "part.json").write_text(json.dumps(facts, indent=1))
         self.folder("parts")
         _remove(self.path(part))  # there only if it was damaged

@@ -28,7 +28,9 @@ def register(commands: Any) -> None:
     kubectl.add_argument("arguments", nargs=argparse.REMAINDER)
     kubectl.set_defaults(run=_kubectl)
     for command in (up, status, down, reset, kubectl):
-        command.add_argument("--name", default=os.environ.get("PODIUM_CLUSTER") or DEFAULT_NAME, help="the cluster's name")
+        command.add_argument(
+            "--name", default=os.environ.get("PODIUM_CLUSTER") or DEFAULT_NAME, help="the cluster's name"
+        )
 
 
 def _up(arguments: argparse.Namespace) -> None:

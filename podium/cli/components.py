@@ -13,7 +13,9 @@ def register(commands: Any) -> None:
     component = commands.add_parser("component", help="stop, start or look at one component")
     component.add_argument("component", metavar="NAME", help="as in `podium status`: kube-scheduler, node-1/kubelet …")
     component.add_argument("verb", choices=("stop", "start", "logs", "flags", "metrics", "health"))
-    component.add_argument("--name", default=os.environ.get("PODIUM_CLUSTER") or DEFAULT_NAME, help="the cluster's name")
+    component.add_argument(
+        "--name", default=os.environ.get("PODIUM_CLUSTER") or DEFAULT_NAME, help="the cluster's name"
+    )
     component.add_argument("--lines", type=int, default=50, help="how many lines of the log (default 50)")
     component.set_defaults(run=_run)
 

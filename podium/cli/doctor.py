@@ -17,7 +17,9 @@ def register(commands: Any) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     found = examine()
     if arguments.json:
-        print(json.dumps({name: [finding.__dict__ for finding in findings] for name, findings in found.items()}, indent=1))
+        print(
+            json.dumps({name: [finding.__dict__ for finding in findings] for name, findings in found.items()}, indent=1)
+        )
     else:
         for name, findings in found.items():
             print(f"{name}: {'can run here' if all(f.good for f in findings) else 'cannot run here'}")

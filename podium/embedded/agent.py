@@ -48,7 +48,9 @@ class Agent:
         """The last lines of a program's log."""
         return self._call("GET", f"/components/{component}/log?lines={lines}").decode(errors="replace")
 
-    def execute(self, argv: list[str], stdin: bytes | Iterable[bytes] = b"", limit: float = 120) -> tuple[int, bytes, bytes]:
+    def execute(
+        self, argv: list[str], stdin: bytes | Iterable[bytes] = b"", limit: float = 120
+    ) -> tuple[int, bytes, bytes]:
         """Run a command as root on the node.
 
         Args:
@@ -88,7 +90,8 @@ class Agent:
                 connection.close()
         except (OSError, http.client.HTTPException) as error:
             raise PodiumError(
-                f"{self._name} does not answer ({error}).", "Is it running? `podium status` tells; its console is its log."
+                f"{self._name} does not answer ({error}).",
+                "Is it running? `podium status` tells; its console is its log.",
             ) from error
 
 
@@ -111,7 +114,9 @@ class _Tunnel(http.client.HTTPConnection):
                     break
                 head += byte
             if b" 200 " not in head.partition(b"\r\n")[0]:
-                raise ConnectionRefusedError(head.rpartition(b"\r\n\r\n")[2].decode() or "the node is not on the network")
+                raise ConnectionRefusedError(
+                    head.rpartition(b"\r\n\r\n")[2].decode() or "the node is not on the network"
+                )
             self.sock = self._tls.wrap_socket(wire, server_hostname=self.host)
         except OSError:
             wire.close()

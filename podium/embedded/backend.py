@@ -102,7 +102,9 @@ class Embedded:
         """End everything that runs and remove the folder."""
         if self.is_running():
             supervisor.ask(self.folder, do="down")
-            wait_until(lambda: not self.is_running(), f"the processes of cluster {self.name!r} to end", limit=10, every=0.02)
+            wait_until(
+                lambda: not self.is_running(), f"the processes of cluster {self.name!r} to end", limit=10, every=0.02
+            )
         self.clean()
 
     def clean(self) -> None:
@@ -176,7 +178,8 @@ class Embedded:
             )  # fmt: skip
         if started.returncode:
             raise PodiumError(
-                f"The supervisor of cluster {self.name!r} did not start.", (self.folder / "logs/supervisor.log").read_text()
+                f"The supervisor of cluster {self.name!r} did not start.",
+                (self.folder / "logs/supervisor.log").read_text(),
             )
 
     def _write_plan(self, owner: dict[str, int] | None, processes: list[dict[str, Any]]) -> None:
@@ -202,7 +205,11 @@ class Embedded:
         self._wait(ready, f"{name} to be Ready", name)
 
     def _wait(self, condition: Callable[[], bool], what: str, process: str) -> None:
-        log = self.folder / f"{process}/console.log" if process.startswith("node-") else self.folder / f"logs/{process}.log"
+        log = (
+            self.folder / f"{process}/console.log"
+            if process.startswith("node-")
+            else self.folder / f"logs/{process}.log"
+        )
 
         def still() -> bool:
             if not self.is_running():
@@ -296,7 +303,7 @@ class Embedded:
 
     def audit_files(self) -> list[Path]:
         """The API server's audit log, oldest file first."""
-        return sorted(self.folder.glob("audit-*.log")) + [self.folder / "audit.log"]
+        return [*sorted(self.folder.glob("audit-*.log")), self.folder / "audit.log"]
 
     def components(self) -> dict[str, "HostComponent | AgentComponent | PodComponent"]:
         """Every component by its name; those of a node as ``<node>/<name>``."""
@@ -311,14 +318,25 @@ class Embedded:
         return found
 
     def reports(self) -> list[dict[str, Any]]:
-        """What runs: name, state, pid, restarts, last_exit, since (seconds since 1970) of each process and component."""
-        found = [report for report in supervisor.ask(self.folder, do="status")]
+        """What runs: name, state, pid, restarts, last_exit, since (seconds since 1970) of each component."""
+        found = list(supervisor.ask(self.folder, do="status"))
         for node in self.nodes():
             try:
                 inside = self._agent(node).components()
             except PodiumError as error:
-                inside = [{"name": "agent", "state": "unreachable", "pid": 0, "restarts": 0, "last_exit": error.what, "since": 0.0}]
-            found += [report | {"name": f"{node}/{report['name']}"} for report in sorted(inside, key=lambda r: r["name"])]
+                inside = [
+                    {
+                        "name": "agent",
+                        "state": "unreachable",
+                        "pid": 0,
+                        "restarts": 0,
+                        "last_exit": error.what,
+                        "since": 0.0,
+                    }
+                ]
+            found += [
+                report | {"name": f"{node}/{report['name']}"} for report in sorted(inside, key=lambda r: r["name"])
+            ]
         return [{key: r[key] for key in ("name", "state", "pid", "restarts", "last_exit", "since")} for r in found]
 
     def _state(self) -> dict[str, Any]:

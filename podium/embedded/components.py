@@ -65,7 +65,9 @@ class HostComponent:
     def version(self) -> str:
         """What the program says of its own version."""
         program = self._report()["argv"][0]
-        return subprocess.run([program, "--version"], capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+        return subprocess.run(
+            [program, "--version"], capture_output=True, text=True, check=True, timeout=30
+        ).stdout.strip()
 
     def health(self) -> bool:
         """Whether its own health check says ok."""
@@ -99,7 +101,9 @@ class HostComponent:
     def start(self) -> None:
         """Start it again and wait until it is healthy."""
         supervisor.ask(self._folder, do="start", name=self.name)
-        wait_until(self.health, f"{self.name} to be healthy", 60, hint=f"See its log: podium component {self.name} logs")
+        wait_until(
+            self.health, f"{self.name} to be healthy", 60, hint=f"See its log: podium component {self.name} logs"
+        )
 
 
 class AgentComponent:
@@ -163,7 +167,9 @@ class AgentComponent:
     def start(self) -> None:
         """Start it again and wait until it is healthy."""
         self._agent.start(self._program)
-        wait_until(self.health, f"{self.name} to be healthy", 60, hint=f"See its log: podium component {self.name} logs")
+        wait_until(
+            self.health, f"{self.name} to be healthy", 60, hint=f"See its log: podium component {self.name} logs"
+        )
 
 
 class PodComponent:
@@ -179,7 +185,8 @@ class PodComponent:
     def _kubectl(self, *argv: str) -> str:
         done = subprocess.run(
             [self._kubectl_path, "-n", "kube-system", "--request-timeout=20s", *argv],
-            env=os.environ | {"KUBECONFIG": str(self._kubeconfig)}, capture_output=True, text=True, timeout=90, check=False,
+            env=os.environ | {"KUBECONFIG": str(self._kubeconfig)},
+            capture_output=True, text=True, timeout=90, check=False,
         )  # fmt: skip
         if done.returncode:
             raise PodiumError(f"kubectl {' '.join(argv)}: {done.stderr.strip()}")
@@ -212,7 +219,9 @@ class PodComponent:
     @property
     def version(self) -> str:
         """The tag of its image."""
-        image = self._kubectl("get", "deployment", self.name, "-o", "jsonpath={.spec.template.spec.containers[0].image}")
+        image = self._kubectl(
+            "get", "deployment", self.name, "-o", "jsonpath={.spec.template.spec.containers[0].image}"
+        )
         return image.rpartition(":")[2]
 
     def health(self) -> bool:
@@ -228,7 +237,9 @@ class PodComponent:
         pods = self._pods()
         if not pods:
             raise PodiumError("CoreDNS has no Pod.", "Start it: podium component coredns start")
-        return self._kubectl("get", "--raw", f"/api/v1/namespaces/kube-system/pods/{pods[0]['metadata']['name']}:9153/proxy/metrics")
+        return self._kubectl(
+            "get", "--raw", f"/api/v1/namespaces/kube-system/pods/{pods[0]['metadata']['name']}:9153/proxy/metrics"
+        )
 
     def log(self, lines: int = 50) -> str:
         """The last lines of its log."""

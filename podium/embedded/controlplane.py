@@ -18,6 +18,9 @@ from podium.embedded.pki import Authority, Pair, signing_keys, write_secret
 
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
+_UNRECORDED = ("healthz*", "livez*", "readyz*", "metrics", "openapi/*", "version")
+_SECRET = ["secrets", "configmaps", "serviceaccounts/token"]
+
 # Pods of learners are recorded with what was asked and answered; what components ask all the time, not at all.
 _AUDIT_POLICY: dict[str, Any] = {
     "apiVersion": "audit.k8s.io/v1",
@@ -25,10 +28,10 @@ _AUDIT_POLICY: dict[str, Any] = {
     "omitStages": ["RequestReceived"],
     "rules": [
         {"level": "None", "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}]},
-        {"level": "None", "nonResourceURLs": ["/healthz*", "/livez*", "/readyz*", "/metrics", "/openapi/*", "/version"]},
+        {"level": "None", "nonResourceURLs": [f"/{path}" for path in _UNRECORDED]},
         {"level": "None", "users": ["system:apiserver"]},
         {"level": "Metadata", "verbs": ["get", "list", "watch"]},
-        {"level": "Metadata", "resources": [{"group": "", "resources": ["secrets", "configmaps", "serviceaccounts/token"]}]},
+        {"level": "Metadata", "resources": [{"group": "", "resources": _SECRET}]},
         {"level": "Metadata", "namespaces": ["kube-system", "kube-public", "kube-node-lease", "local-path-storage"]},
         {"level": "RequestResponse"},
     ],
@@ -85,7 +88,9 @@ def write_files(folder: Path, ports: Ports) -> None:
     signing_keys().write(pki, "sa")
     here = ["localhost", "127.0.0.1"]
     inside = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"]
-    authority.issue("kube-apiserver", hosts=[*here, *inside, network.API_SERVICE, network.GATEWAY]).write(pki, "apiserver")
+    authority.issue("kube-apiserver", hosts=[*here, *inside, network.API_SERVICE, network.GATEWAY]).write(
+        pki, "apiserver"
+    )
     authority.issue("kube-apiserver-kubelet-client", ["kubeadm:cluster-admins"]).write(pki, "apiserver-kubelet-client")
     authority.issue("kube-controller-manager", hosts=here).write(pki, "controller-manager")
     authority.issue("kube-scheduler", hosts=here).write(pki, "scheduler")
@@ -206,6 +211,7 @@ def processes(bundle: Bundle, ports: Ports) -> list[dict[str, Any]]:
         "authentication-kubeconfig": "controller-manager.conf",
         "authorization-kubeconfig": "controller-manager.conf",
         "authorization-always-allow-paths": "",
+        "authentication-skip-lookup": True,  # nobody comes through the aggregator
         "client-ca-file": "pki/ca.crt",
         "bind-address": "127.0.0.1",
         "secure-port": ports.controller_manager,
@@ -226,6 +232,7 @@ def processes(bundle: Bundle, ports: Ports) -> list[dict[str, Any]]:
         "authentication-kubeconfig": "scheduler.conf",
         "authorization-kubeconfig": "scheduler.conf",
         "authorization-always-allow-paths": "",
+        "authentication-skip-lookup": True,  # nobody comes through the aggregator
         "client-ca-file": "pki/ca.crt",
         "bind-address": "127.0.0.1",
         "secure-port": ports.scheduler,
@@ -246,7 +253,13 @@ def processes(bundle: Bundle, ports: Ports) -> list[dict[str, Any]]:
         {"name": "netd", "argv": argv(bundle.program("podium-netd"), net), "log": "logs/netd.log", "group": "network"},
         {"name": "etcd", "argv": argv(bundle.program("etcd"), etcd), "log": "logs/etcd.log", "env": lean},
         *(
-            {"name": name, "argv": argv(bundle.program(name), flags), "log": f"logs/{name}.log", "env": lean, "after": after}
+            {
+                "name": name,
+                "argv": argv(bundle.program(name), flags),
+                "log": f"logs/{name}.log",
+                "env": lean,
+                "after": after,
+            }
             for name, flags, after in (
                 ("kube-apiserver", api, 0),
                 ("kube-controller-manager", manager, ports.api),

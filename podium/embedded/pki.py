@@ -1,4 +1,4 @@
-"""The certificates of one cluster: who is who, as "PKI certificates and requirements" of the Kubernetes documentation has it.
+"""The certificates of one cluster: who is who, as Kubernetes' "PKI certificates and requirements" has it.
 
 https://kubernetes.io/docs/setup/best-practices/certificates/
 """
@@ -42,7 +42,8 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         usage = x509.KeyUsage(
-            digital_signature=True, key_cert_sign=True, crl_sign=False, content_commitment=False, key_encipherment=False,
+            digital_signature=True, key_cert_sign=True, crl_sign=False, content_commitment=False,
+            key_encipherment=False,
             data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
         )  # fmt: skip
         self._certificate = (
@@ -74,7 +75,7 @@ class Authority:
         Args:
             name: The common name: for Kubernetes, the user.
             organizations: The organizations: for Kubernetes, the user's groups.
-            hosts: Names and addresses that the certificate is good for as a server's; without any it is a client's only.
+            hosts: Names and addresses that the certificate is good for as a server's; without any it is a client's.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name(
@@ -85,7 +86,9 @@ class Authority:
         builder = _template(subject, self._certificate.subject, key.public_key())
         if hosts:
             purposes.append(ExtendedKeyUsageOID.SERVER_AUTH)
-            builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(h) for h in hosts]), critical=False)
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName([_general_name(h) for h in hosts]), critical=False
+            )
         certificate = (
             builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
@@ -101,9 +104,7 @@ class Authority:
 def signing_keys() -> Pair:
     """A key pair for service account tokens: the public key stands in place of the certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return Pair(public, _private(key))
 
 

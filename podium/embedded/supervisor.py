@@ -281,6 +281,7 @@ def _die_with(parent: int) -> None:
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
+
 def _main(folder: Path) -> int:
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +31,8 @@ def start(tmp_path: Path) -> Any:
         return tmp_path
 
     yield begin
-    try:
+    with suppress(OSError):  # it may have ended in the test
         supervisor.ask(tmp_path, do="down")
-    except OSError:
-        pass  # ended in the test
 
 
 def _sleeper(name: str = "sleeper", **more: Any) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def test_the_pause_grows_with_each_quick_end(start: Start) -> None:
     folder = start({"name": "brief", "argv": ["date", "+%s.%N"], "log": "log"})
     wait_until(lambda: len((folder / "log").read_text().split()) >= 4, "four runs", limit=20)
     times = [float(word) for word in (folder / "log").read_text().split()]
-    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(times)]
     assert pauses[0] < pauses[1] < pauses[2]
 
 
@@ -149,7 +149,9 @@ def test_it_waits_for_a_port(start: Start) -> None:
         wait_until(lambda: _report(folder)["pid"], "the process that waits for the port", limit=5)
 
 
-@pytest.mark.parametrize("request_", [b"nonsense\n", b"{}\n", b'{"do": "fly"}\n', b'{"do": "stop", "name": "nobody"}\n', b""])
+@pytest.mark.parametrize(
+    "request_", [b"nonsense\n", b"{}\n", b'{"do": "fly"}\n', b'{"do": "stop", "name": "nobody"}\n', b""]
+)
 def test_nonsense_is_answered_and_harms_nothing(start: Start, request_: bytes) -> None:
     import socket
 

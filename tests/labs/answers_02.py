@@ -224,6 +224,11 @@ def another_image(work: Work) -> None:
     work.replace("greeter", BUSYBOX, *GREETER, **GREETING)
 
 
+@answer("02.6", "catalogue", "greeter", "greets")
+def only_diagnosed(work: Work) -> None:
+    work.record(catalogue="ErrImagePull", greeter="3")
+
+
 @answer("02.6", "greets")
 def greets_no_more(work: Work) -> None:
     work.record(catalogue="ErrImagePull", greeter="3")

@@ -239,6 +239,10 @@ func build() error {
 			return fmt.Errorf("import %s: %w: %s", archive, err, output)
 		}
 	}
+	// The layers are unpacked: kept packed as well they would double the disk.
+	if output, err := combined(exec.Command("ctr", "-n", "k8s.io", "content", "prune", "references")); err != nil {
+		return fmt.Errorf("prune: %w: %s", err, output)
+	}
 	if err := containerd.stop(); err != nil {
 		return err
 	}
