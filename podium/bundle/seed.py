@@ -82,8 +82,6 @@ def _fill(cluster: Embedded, bundle: Bundle) -> None:
     kubectl("apply", "-f", "-", text=dns.replace("replicas: 2", "replicas: 1"))
     for manifest in sorted((RECIPE / "manifests").glob("*.yaml")):
         kubectl("apply", "-f", str(manifest))
-    kubectl("scale", "deployment", "-n", "kube-system", "metrics-server", "--replicas=0")
-    kubectl("scale", "deployment", "-n", "local-path-storage", "local-path-provisioner", "--replicas=0")
 
     def complete() -> bool:
         accounts = kubectl(
@@ -97,7 +95,7 @@ def _fill(cluster: Embedded, bundle: Bundle) -> None:
 
     wait_until(complete, "the default service accounts", _LIMIT, every=0.5)
     wait_until(
-        lambda: kubectl("get", "pods", "-A", "-o", "name").count("pod/") == 1,
+        lambda: kubectl("get", "pods", "-A", "-o", "name").count("pod/") == 3,
         "the add-ons' Pods to be made",
         _LIMIT,
         every=0.5,
