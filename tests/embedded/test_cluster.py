@@ -87,10 +87,14 @@ def test_debug_joins_a_container_to_a_pod(cluster: Cluster, namespace: str) -> N
         "-c",
         "ps; sleep 100",
     )
-    wait_until(
-        lambda: "sleep infinity" in cluster.kubectl("logs", "-n", namespace, "patient", "-c", "doctor"),
-        "the ephemeral container to see the other's processes", limit=60, every=1,
-    )  # fmt: skip
+
+    def seen() -> bool:
+        try:
+            return "sleep infinity" in cluster.logs("patient", namespace=namespace, container="doctor")
+        except PodiumError:
+            return False  # the container has not started yet
+
+    wait_until(seen, "the ephemeral container to see the other's processes", limit=60, every=1)
 
 
 def test_proxy_and_top(cluster: Cluster) -> None:

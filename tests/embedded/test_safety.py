@@ -35,11 +35,10 @@ def _listeners(processes: set[int]) -> set[str]:
     """The addresses, as hexadecimal digits, on which these processes take TCP connections (proc_net_tcp(5))."""
     inodes = set()
     for pid in processes:
-        for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
-            try:
-                inodes.add(os.readlink(descriptor))
-            except FileNotFoundError:
-                continue
+        try:
+            inodes |= {os.readlink(descriptor) for descriptor in Path(f"/proc/{pid}/fd").glob("*")}
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended
     rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
     return {row[1].partition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes}
 
