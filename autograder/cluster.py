@@ -34,8 +34,8 @@ STEADY_AFTER_CRASH = 12.0
 START_LIMIT = 90.0
 """Seconds that the Pods of a task may take to run, to end, or to fail, whichever they are meant to."""
 
-NAMESPACE_LIMIT = 60.0
-"""Seconds that a namespace may take to come or to go."""
+NAMESPACE_LIMIT = 180.0
+"""Seconds that a namespace may take to come or to go: none goes while an extension of the API is still starting."""
 
 
 def connect() -> ApiClient:
