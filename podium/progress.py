@@ -55,10 +55,12 @@ class Progress:
             print(f"[{clock(time.monotonic() - self._began):>5}] {line}", file=sys.stderr, flush=True)
 
     def _time_left(self) -> str:
-        """From the speed so far where enough is done to tell, else as if every processor were free."""
+        """As if every processor were free, or from the speed so far where that is less and enough is done to tell."""
         if self._left < 1:
             return ""
-        speed = self._done / (time.monotonic() - self._began) if self._done > 60 else os.cpu_count() or 1
+        speed: float = os.cpu_count() or 1
+        if self._done > 60:
+            speed = min(speed, self._done / (time.monotonic() - self._began))
         return f", about {max(1, round(self._left / speed / 60))} min left"
 
 

@@ -83,10 +83,7 @@ def status() -> dict[str, Any]:
     if facts:
         parts = Bundle(store.path(goal)).manifest["parts"]
     else:
-        parts = [
-            {"name": part.name, "key": part.key, "version": part.version, **store.origin(part)}
-            for part in goal.closure()[:-1]
-        ]
+        parts = [store.describe(part) for part in goal.closure()[:-1]]
     return {
         "complete": facts is not None,
         "path": str(store.path(goal)),

@@ -16,7 +16,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the operating system answers when no more can be written: disk full, over quota, over the file size limit."""
 
 # Kills a process group when its own standard input ends, which is when the build ends, however it ends.
-_GUARD = 'read -r _; kill -KILL -- "-$1"'
+_GUARD = 'read -r _; kill -s KILL -- "-$1"'
 
 
 class DiskFull(PodiumError):
@@ -69,11 +69,17 @@ class Commands:
         if code == 0:
             return output
         last = "\n".join(output.rstrip().splitlines()[-12:])
+        what = what[0].upper() + what[1:]
         if code is None:
-            raise WaitedTooLong(f"{what.capitalize()} was not done after {limit:g} s:\n{last}", f"All output: {log}")
+            raise WaitedTooLong(f"{what} was not done after {limit:g} s:\n{last}", f"All output: {log}")
         if any(os.strerror(number) in last for number in FULL):
-            raise DiskFull(f"There was no room left for {what}.")
-        raise PodiumError(f"{what.capitalize()} failed with exit code {code}:\n{last}", f"All output: {log}")
+            raise DiskFull(f"There was no room left: {last}")
+        raise PodiumError(f"{what} failed with exit code {code}:\n{last}", f"All output: {log}")
+
+    def check(self) -> None:
+        """Raise PodiumError if everything was stopped."""
+        if self._stopped:
+            raise PodiumError("The build was stopped.")
 
     def stop(self) -> None:
         """Kill everything that runs, and start nothing more."""
@@ -86,8 +92,7 @@ class Commands:
         self, command: Sequence[str | Path], output: int, cwd: Path | None, env: Mapping[str, str] | None
     ) -> subprocess.Popen[bytes]:
         with self._lock:
-            if self._stopped:
-                raise PodiumError("The build was stopped.")
+            self.check()
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

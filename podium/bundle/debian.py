@@ -141,6 +141,14 @@ def link_applets(job: Job, tree: Path) -> None:
             (tree / "usr/bin" / applet).symlink_to("busybox")
 
 
+def static_compiler(job: Job) -> list[str]:
+    """A C compiler's command line that compiles and links against Debian's headers and static libraries."""
+    tree = job.scratch / "static"
+    tree.mkdir(parents=True)
+    lay(job, closure(job.need("packages"), "static"), tree)
+    return ["gcc", f"--sysroot={tree}", f"-B{tree}/usr/lib/x86_64-linux-gnu"]
+
+
 def run_inside(job: Job, tree: Path, program: str, *arguments: str, limit: float = 60) -> str:
     """Run a program of ``tree`` with the libraries of ``tree``, whatever this machine's own are."""
     libraries = tree / "usr/lib/x86_64-linux-gnu"

@@ -13,6 +13,7 @@ _PROGRAMS = {
     "containerd": ("containerd", "containerd-shim-runc-v2", "ctr"),
     "cri-tools": ("crictl",),
     "kubernetes": ("kubelet", "kube-proxy"),
+    "runc": ("runc",),
 }
 _CNI = ("bridge", "host-local", "loopback", "portmap", "ptp")
 _FOLDERS = ("dev", "proc", "sys", "run", "tmp", "var/lib/containerd", "var/lib/kubelet", "var/log/pods")
@@ -98,4 +99,7 @@ def _import(job: Job, disk: Path, images: Path) -> None:
         env={"TMPDIR": os.fspath(job.scratch)},
     )
     if _DONE not in output:
-        raise PodiumError("A node that was booted to unpack the images did not finish.", "Its output is in the log.")
+        last = "\n".join(output.splitlines()[-8:])
+        raise PodiumError(f"The node that was booted to unpack the images did not finish:\n{last}")
+    # Give back what was only written for a while. e2fsck answers 1 for "corrected": see its manual page.
+    job.run("sh", "-c", 'e2fsck -f -y -E discard "$1" || [ $? = 1 ]', "sh", disk, limit=300)

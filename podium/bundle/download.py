@@ -6,6 +6,7 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -99,12 +100,16 @@ def _open(url: str, offset: int) -> IO[bytes]:
     if host in _unreachable:
         raise Unavailable(f"{host} cannot be reached.")
     request = urllib.request.Request(url, headers={"Range": f"bytes={offset}-"} if offset else {})
+    pool = ThreadPoolExecutor(1)  # looking up a name has no limit of its own
     try:
-        return urllib.request.urlopen(request, timeout=_CONNECT)
+        return pool.submit(urllib.request.urlopen, request, timeout=_CONNECT).result(_CONNECT + 1)
     except urllib.error.HTTPError as error:
         if error.code == 416 and offset:  # nothing comes after `offset`: what is there is no beginning of this file
             return _open(url, 0)
         raise Unavailable(f"{host} does not have {url} ({error.code} {error.reason}).") from error
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         _unreachable.add(host)
-        raise Unavailable(f"{host} cannot be reached ({getattr(error, 'reason', error)}).") from error
+        why = getattr(error, "reason", "") or error or "no answer"
+        raise Unavailable(f"{host} cannot be reached ({why}).") from error
+    finally:
+        pool.shutdown(wait=False)

@@ -57,8 +57,8 @@ def names(recipe: Path) -> dict[str, list[str]]:
 
 def _make(job: Job, folder: Path, image: dict[str, Any]) -> str:
     name, is_base, has_base = job.part.name, folder.name == "base", image.get("base", True) and folder.name != "base"
-    tree = job.scratch
-    tree.mkdir()
+    tree = job.scratch / "tree"
+    tree.mkdir(parents=True)
     packages = debian.closure(job.need("packages"), name, image.get("without", ()))
     if has_base:
         base = debian.closure(job.need("packages"), "image-base")
@@ -74,7 +74,8 @@ def _make(job: Job, folder: Path, image: dict[str, Any]) -> str:
         (tree / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(job.need(part) / program, tree / target)
     if source := image.get("compile"):
-        job.run("gcc", "-Os", "-Wall", "-Werror", "-static", "-s", "-o", tree / source[:-2], folder / source, limit=60)
+        compiler = debian.static_compiler(job)
+        job.run(*compiler, "-Os", "-static", "-s", "-o", tree / Path(source).stem, folder / source, limit=60)
     for link, target in image.get("links", {}).items():
         (tree / link).parent.mkdir(parents=True, exist_ok=True)
         (tree / link).symlink_to(target)

@@ -20,6 +20,7 @@ _COSTS = {
     "agnhost": (40, 60),
     "etcd": (60, 80),
     "containerd": (80, 120),
+    "runc": (25, 40),
     "cri-tools": (30, 60),
     "coredns": (60, 70),
     "metrics-server": (60, 70),
@@ -45,12 +46,13 @@ def lock(recipe: Path = node.RECIPE) -> dict[str, Any]:
 def goal(recipe: Path = node.RECIPE) -> Part:
     """The part that is the whole bundle."""
     pins = lock(recipe)
-    programs = {name: golang.part(recipe, name, pins[name], *cost) for name, cost in _COSTS.items()}
     linux = kernel.part(recipe, pins["kernel"])
-    packages = debian.part({"node": pins["debian"]["node"], **images.names(recipe)}, pins["debian"])
+    sets = {name: pins["debian"][name] for name in ("node", "static")} | images.names(recipe)
+    packages = debian.part(sets, pins["debian"])
+    programs = {name: golang.part(recipe, name, pins[name], packages, *cost) for name, cost in _COSTS.items()}
     pictures = images.parts(recipe, packages, programs)
     archives = [part for name, part in pictures.items() if name != "image-base"]
-    inside = {name: programs[name] for name in ("containerd", "cri-tools", "kubernetes", "podium-node")}
+    inside = {name: programs[name] for name in ("containerd", "cri-tools", "kubernetes", "podium-node", "runc")}
     root = disk.part(recipe, pins["disk"], archives, kernel=linux, packages=packages, **inside)
     files = Part(
         name="files",

@@ -112,9 +112,7 @@ class Job:
     @property
     def work(self) -> Path:
         """A folder that is kept from one attempt to the next and removed when the part is done."""
-        path = self.store.root / "work" / self.part.name
-        path.mkdir(parents=True, exist_ok=True)
-        return path
+        return self.store.folder(f"work/{self.part.name}-{self.part.key}")
 
     def need(self, name: str) -> Path:
         """The folder of a part that this one is made from."""
@@ -157,10 +155,11 @@ class Store:
         except (FileNotFoundError, ValueError, KeyError):
             return None
 
-    def origin(self, part: Part) -> dict[str, Any]:
-        """Where ``part`` came from and how many seconds it took, as ``source`` and ``seconds``."""
+    def describe(self, part: Part) -> dict[str, Any]:
+        """Name, key and version of ``part``, and where it is there its source and the seconds that it took."""
         facts = self.facts(part) or {}
-        return {name: facts[name] for name in ("source", "seconds") if name in facts}
+        known = {name: facts[name] for name in ("source", "seconds") if name in facts}
+        return {"name": part.name, "key": part.key, "version": part.version, **known}
 
     def build(self, goal: Part, quiet: bool = False) -> Path:
         """Make ``goal`` and everything it needs that is not there yet, at once where possible.
@@ -173,8 +172,7 @@ class Store:
             DiskFull: There is not enough room; parts that were finished are kept.
             PodiumError: A part could not be made.
         """
-        missing = [part for part in goal.closure() if self.facts(part) is None]
-        if not missing:
+        if not (missing := self._missing(goal)):
             return self.path(goal)
         progress = Progress(sum(part.cost for part in missing), quiet)
         self._sweep()
@@ -195,6 +193,19 @@ class Store:
             failed[0].result()
         return self.path(goal)
 
+    def _missing(self, goal: Part) -> list[Part]:
+        """What has to be made for ``goal``, each part after what it needs; nothing below a part that is there."""
+        found: dict[str, Part] = {}
+
+        def visit(part: Part) -> None:
+            if part.name not in found and self.facts(part) is None:
+                for need in part.needs:
+                    visit(need)
+                found[part.name] = part
+
+        visit(goal)
+        return list(found.values())
+
     def put(self, part: Part, commands: Commands, progress: Progress) -> None:
         """Make ``part``, whose needs are there, unless another build makes it meanwhile.
 
@@ -203,18 +214,19 @@ class Store:
             PodiumError: It could not be made.
         """
         with part.turn, self._lock(part.name, progress):
+            commands.check()
             if self.facts(part) is not None:
                 return
             out = self.folder("tmp") / part.name
             job = Job(part, out, self, commands, progress)
-            _remove(out, job.scratch)
+            _remove(out, job.scratch, *self._work(part, old=True))
             try:
                 with progress.step(part.what, part.cost):
                     out.mkdir()
                     began = time.monotonic()
                     source = part.make(job)
                     self._finish(part, out, source, time.monotonic() - began)
-                _remove(self.root / "work" / part.name)
+                _remove(*self._work(part))
             except OSError as error:
                 if error.errno not in FULL:
                     raise
@@ -243,6 +255,11 @@ class Store:
                 progress.say(f"waiting for another build to finish {name}")
                 wait_until(lambda: _locked(file.fileno()), f"another build to finish {name}", _LIMIT, every=0.5)
             yield
+
+    def _work(self, part: Part, old: bool = False) -> list[Path]:
+        """The folders of work that attempts to make ``part`` left; only those for other keys, if ``old``."""
+        names = [path.name for path in self.folder("work").iterdir() if path.name.rpartition("-")[0] == part.name]
+        return [self.root / "work" / name for name in names if not (old and name.endswith(f"-{part.key}"))]
 
     def _sweep(self) -> None:
         """Remove what dead builds left half-made."""

@@ -17,6 +17,7 @@ _PACKAGES = {  # program: Debian package
     "bc": "bc",
     "bison": "bison",
     "dpkg-deb": "dpkg",
+    "e2fsck": "e2fsprogs",
     "flex": "flex",
     "gcc": "gcc",
     "go": "golang-go",
