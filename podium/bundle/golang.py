@@ -69,7 +69,12 @@ def _extract(archive: Path, names: list[str], folder: Path) -> None:
 def _compile(job: Job, modules: Path, pin: dict[str, Any]) -> None:
     """Compile all programs of ``pin`` in one call: what they share is compiled once, and they are linked at once."""
     flags = ["-s -w", *pin.get("ldflags", [])]
-    environment = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"}
+    environment = {
+        "CGO_ENABLED": "0",
+        "GOFLAGS": "-mod=readonly -buildvcs=false",
+        "GOTOOLCHAIN": "auto",  # Debian's Go would otherwise refuse modules that ask for a newer one
+        "GOWORK": "off",
+    }
     if libraries := pin.get("libraries"):
         flags.append("-linkmode external -extldflags -static")
         environment |= {

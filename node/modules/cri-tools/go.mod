@@ -1,6 +1,6 @@
 module podium.invalid/cri-tools
 
-go 1.26.8
+go 1.26.2
 
 require sigs.k8s.io/cri-tools v1.36.0
 

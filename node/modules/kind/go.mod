@@ -1,6 +1,6 @@
 module podium.invalid/kind
 
-go 1.26.8
+go 1.26.0
 
 require sigs.k8s.io/kind v0.33.0
 

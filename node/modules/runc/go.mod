@@ -1,6 +1,6 @@
 module podium.invalid/runc
 
-go 1.26.8
+go 1.26.0
 
 require github.com/opencontainers/runc v1.5.2
 
