@@ -111,9 +111,7 @@ def _finish(job: Job) -> str:
     made = [part for part in job.part.closure() if part is not job.part]
     manifest = {
         "key": job.part.key,
-        "parts": [
-            {"name": part.name, "key": part.key, "version": part.version, **job.store.origin(part)} for part in made
-        ],
+        "parts": [job.store.describe(part) for part in made],
         "sha256": json.loads((job.need("checksums") / "sha256.json").read_text()),
     }
     (job.out / "manifest.json").write_text(json.dumps(manifest, indent=1))
