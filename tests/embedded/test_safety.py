@@ -53,10 +53,11 @@ def test_a_stranger_gets_no_answer(cluster: Cluster) -> None:
     trusting.check_hostname = False
     trusting.verify_mode = ssl.CERT_NONE
     for name, port in state["ports"].items():
-        with pytest.raises((urllib.error.HTTPError, OSError)) as refused:
-            urllib.request.urlopen(f"https://127.0.0.1:{port}/healthz", context=trusting, timeout=10)
-        if isinstance(refused.value, urllib.error.HTTPError):
-            assert refused.value.code in (401, 403), name
+        for path in ("/healthz", "/livez", "/metrics"):
+            with pytest.raises((urllib.error.HTTPError, OSError)) as refused:
+                urllib.request.urlopen(f"https://127.0.0.1:{port}{path}", context=trusting, timeout=10)
+            if isinstance(refused.value, urllib.error.HTTPError):
+                assert refused.value.code in (401, 403), f"{name}{path}"
 
 
 def test_keys_and_sockets_are_for_their_owner_only(cluster: Cluster) -> None:
