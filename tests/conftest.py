@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from podium.cluster import Cluster
+from podium.waiting import wait_until
 
 
 @pytest.fixture(scope="session")
@@ -18,8 +19,10 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """A new namespace."""
+    """A new namespace, with the service account that Pods need: the controller manager makes it a moment later."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     cluster.kubectl("create", "namespace", name)
+    accounts = ["get", "serviceaccounts", "-n", name, "-o", "name"]
+    wait_until(lambda: "serviceaccount/default" in cluster.kubectl(*accounts), f"{name}'s service account", limit=60)
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
