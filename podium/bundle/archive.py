@@ -98,7 +98,7 @@ def unpack(file: Path, folder: Path, key: str) -> None:
             plain = stack.enter_context(reader.stream_reader(stack.enter_context(file.open("rb"))))
             tar = stack.enter_context(tarfile.open(fileobj=plain, mode="r|"))
             for number, member in enumerate(tar):
-                tar.extract(member, folder, filter="data")
+                download.extract(tar, member, folder)
                 if number == 0:
                     _check(folder / "manifest.json", key, hint)
     except (tarfile.TarError, zstandard.ZstdError, ValueError, KeyError) as error:

@@ -3,11 +3,12 @@
 import hashlib
 import http.client
 import os
+import tarfile
 import urllib.error
 import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from podium.errors import PodiumError
@@ -113,3 +114,18 @@ def _open(url: str, offset: int) -> IO[bytes]:
         raise Unavailable(f"{host} cannot be reached ({why}).") from error
     finally:
         pool.shutdown(wait=False)
+
+
+def extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Unpack one file or folder as this user's, and never outside of ``folder``.
+
+    This is stricter than tarfile's own "data" filter, which Python 3.11.2, Debian 12's, does not have.
+
+    Raises:
+        tarfile.TarError: The member is something else, such as a link, or its name leads elsewhere.
+    """
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
+        raise tarfile.ExtractError(f"{member.name} is no plain file inside it")
+    member.uid, member.gid, member.mode = os.getuid(), os.getgid(), member.mode & 0o755
+    tar.extract(member, folder, numeric_owner=True)

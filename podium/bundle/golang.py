@@ -60,7 +60,7 @@ def _extract(archive: Path, names: list[str], folder: Path) -> None:
         for member in tar:
             if member.name in names:
                 member.name = member.name.rpartition("/")[2]
-                tar.extract(member, folder, filter="data")
+                download.extract(tar, member, folder)
     for name in names:
         if not (folder / name.rpartition("/")[2]).exists():
             raise PodiumError(f"The official release {archive.name} has no {name}.")

@@ -1,6 +1,8 @@
 """Downloads against a web server: good, truncated, tampered, slow, absent, and broken off half-way."""
 
 import hashlib
+import stat
+import tarfile
 import time
 from pathlib import Path
 
@@ -112,3 +114,30 @@ def test_mirror(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("PODIUM_DOWNLOADS", f"{server.url}/mirror/")
     server.files["/mirror/example.org/v1/file"] = CONTENT
     assert fetch("https://example.org/v1/file", tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("/etc/outside", tarfile.REGTYPE), ("../outside", tarfile.REGTYPE), ("a/../../outside", tarfile.REGTYPE)]
+    + [("inside", kind) for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE)],
+)
+def test_only_plain_files_inside_the_folder_are_unpacked(tmp_path: Path, name: str, kind: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, "/etc/passwd"
+    (folder := tmp_path / "folder").mkdir()
+    with (
+        tarfile.open(tmp_path / "archive", "w") as tar,
+        pytest.raises(tarfile.TarError, match="no plain file inside"),
+    ):
+        download.extract(tar, member, folder)
+    assert [path.name for path in tmp_path.rglob("*") if path.name != "archive"] == ["folder"]
+
+
+def test_an_unpacked_file_is_no_set_user_id_program(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("program")
+    member.mode = 0o6777
+    with tarfile.open(tmp_path / "archive", "w") as tar:
+        tar.addfile(member)
+    with tarfile.open(tmp_path / "archive") as tar:
+        download.extract(tar, tar.next(), tmp_path)
+    assert stat.S_IMODE((tmp_path / "program").stat().st_mode) == 0o755
