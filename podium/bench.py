@@ -138,6 +138,9 @@ def _read(path: Path) -> str:
 def _charged() -> Iterator[Callable[[Cluster], float]]:
     """Yields how many MB are charged for a cluster that is started in the block, the page cache that it fills included.
 
+    A page of a file that was cached before is charged to whoever read it first: on a machine that has just run another
+    cluster the figure is lower than after a start.
+
     Where no control group can be made, the proportional set sizes of its processes are added up instead.
     """
     controller = _memory_controller()

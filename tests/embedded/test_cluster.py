@@ -260,3 +260,22 @@ def test_the_store_and_the_audit_log_tell_of_a_pod(cluster: Cluster, namespace: 
     }
     assert ("create", "binding", "system:kube-scheduler") in verbs
     assert any(verb == "patch" and sub == "status" and user.startswith("system:node:") for verb, sub, user in verbs)
+
+
+def test_a_node_is_added_and_removed_while_the_cluster_runs(cluster: Cluster, namespace: str) -> None:
+    name = cluster.add_node()
+    try:
+        assert cluster.nodes() == ["node-1", "node-2", name]
+        _pod(cluster, namespace, "guest", nodeName=name)
+        assert cluster.exec("guest", ["echo", "here"], namespace=namespace) == "here\n"
+    finally:
+        cluster.remove_node(name)
+    assert cluster.nodes() == ["node-1", "node-2"]
+    assert name not in cluster.kubectl("get", "nodes")
+
+
+@pytest.mark.parametrize("count", [0, 6])
+@pytest.mark.bundle
+def test_a_number_of_nodes_out_of_range_is_bad_usage(count: int) -> None:
+    with pytest.raises(UsageError, match="1 to 5 nodes"):
+        Cluster("never", nodes=count).up()

@@ -68,6 +68,7 @@ def test_keys_and_sockets_are_for_their_owner_only(cluster: Cluster) -> None:
     assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in secrets} == {0}
 
 
+@pytest.mark.bundle
 def test_a_killed_owner_leaves_nothing_running() -> None:
     name = f"orphan-{os.getpid()}"
     code = (
@@ -85,6 +86,7 @@ def test_a_killed_owner_leaves_nothing_running() -> None:
     assert not folder.exists()
 
 
+@pytest.mark.bundle
 def test_a_killed_supervisor_leaves_nothing_running_and_the_folder_can_be_used_again() -> None:
     with Cluster(f"fallen-{os.getpid()}", 1) as cluster:
         folder = paths.state_dir() / cluster.name
