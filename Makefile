@@ -25,7 +25,7 @@ demo: setup ## the main job without a browser: cluster, lesson, a solved lab gra
 
 setup: .venv/set-up ## Debian packages (as root), .venv, and the bundle that the cluster is made from
 	@podium bundle status >/dev/null 2>&1 || podium bundle fetch || \
-	{ echo "== So it is made here, in about a quarter of an hour"; podium bundle build; }
+	{ echo "== So it is made here, in about half an hour"; podium bundle build; }
 
 .venv/set-up: setup.sh apt.txt pyproject.toml requirements.lock requirements-go.lock
 	@./setup.sh

@@ -25,7 +25,7 @@ def current() -> Bundle:
         state = "damaged" if store.path(part).exists() else "not there yet"
         raise CannotRunHere(
             f"The embedded backend's bundle is {state}.",
-            "Make it, in about 15 minutes on two cores: `podium bundle build`; or get it: `podium bundle fetch URL`.",
+            "Make it, in about half an hour on two cores: `podium bundle build`; or get it: `podium bundle fetch URL`.",
         )
     return Bundle(store.path(part))
 

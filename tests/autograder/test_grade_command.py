@@ -37,6 +37,7 @@ def submission(folder: Path, cells: dict[str, str | None]) -> Path:
     return folder
 
 
+@pytest.mark.bundle
 def test_each_notebook_gets_what_its_cluster_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = submission(tmp_path / "one", {"setup": None, "manifest": None, "apply": None, "python": LIES})
     (tmp_path / "junk").mkdir()
@@ -58,6 +59,7 @@ def test_a_folder_without_notebooks_is_bad_usage(tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.all
+@pytest.mark.bundle
 def test_the_model_answers_get_all_points(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["grade", str(SOURCE)]) == 0
     text = capsys.readouterr().out
