@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from podium.cluster import Cluster, open
     from podium.errors import PodiumError
+    from podium.trace import trace_pod
 
-__all__ = ["Cluster", "PodiumError", "open"]
+__all__ = ["Cluster", "PodiumError", "open", "trace_pod"]
 
-_HOME = {"Cluster": "podium.cluster", "open": "podium.cluster", "PodiumError": "podium.errors"}
+_HOME = {
+    "Cluster": "podium.cluster",
+    "open": "podium.cluster",
+    "PodiumError": "podium.errors",
+    "trace_pod": "podium.trace",
+}
 
 
 def __getattr__(name: str) -> Any:

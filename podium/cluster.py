@@ -7,6 +7,7 @@ import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -67,6 +68,16 @@ class Component(Protocol):
 
     def start(self) -> None:
         """Start it and wait until it is healthy."""
+
+    def set_verbosity(self, level: int) -> None:
+        """Let it log more or less from now on, as its flag ``--v`` would.
+
+        Args:
+            level: 0 to 10.
+
+        Raises:
+            PodiumError: It does not answer, or it is none of the components that can.
+        """
 
 
 class Cluster:
@@ -324,12 +335,18 @@ class Cluster:
         """
         return self._backend.components()
 
-    def audit_log(self) -> Iterator[dict[str, Any]]:
-        """The API server's audit log, oldest event first: https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/."""
+    def audit_log(self, since: float = 0) -> Iterator[dict[str, Any]]:
+        """The API server's audit log, oldest event first: https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/.
+
+        Args:
+            since: Leave out what was written before this moment, in seconds since 1970.
+        """
+        first = datetime.fromtimestamp(since, UTC).isoformat()
         for path in self._backend.audit_files():
             with path.open() as file:
                 for line in file:
-                    if line.endswith("\n"):  # the last one may still be on its way
+                    written = line.rpartition('"stageTimestamp":"')[2]
+                    if written >= first and line.endswith("\n"):  # the last one may still be on its way
                         yield json.loads(line)
 
     def etcd(self, *arguments: str) -> str:
@@ -351,6 +368,31 @@ class Cluster:
         if done.returncode:
             raise PodiumError(f"etcdctl {' '.join(arguments)}: {done.stderr.decode(errors='replace').strip()}")
         return done.stdout.decode(errors="replace")
+
+    @contextmanager
+    def etcd_watch(self, prefix: str, revision: int) -> Iterator[Iterator[dict[str, Any]]]:
+        """Watch the cluster's store while the block runs: https://etcd.io/docs/latest/learning/api/#watch-api.
+
+        Args:
+            prefix: Of the keys to watch: ``/registry/pods/``.
+            revision: The first one that is told.
+
+        Yields:
+            etcd's answers as they come, each with its ``Events``. They end with the block.
+        """
+        command, folder = self._backend.etcdctl()
+        with subprocess.Popen(
+            # It reads its orders from standard input, and so it ends with this process, however this one ends.
+            [*command, "watch", "--interactive", "--write-out=json"], cwd=folder, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        ) as watching:  # fmt: skip
+            assert watching.stdin
+            assert watching.stdout
+            try:
+                print(f"watch --prefix {prefix} --rev={revision}", file=watching.stdin, flush=True)
+                yield map(json.loads, watching.stdout)
+            finally:
+                watching.kill()
 
     def status(self) -> dict[str, Any]:
         """What ``podium status --json`` says of it: name, backend, nodes, kubeconfig, and each component's name, state,

@@ -49,6 +49,10 @@ class Api:
         """Delete an object, as :meth:`get`."""
         return self._call("DELETE", path)
 
+    def put(self, path: str, body: str) -> tuple[int, bytes]:
+        """Send a text, as :meth:`get`."""
+        return self._call("PUT", path, body)
+
     def object(self, path: str) -> dict[str, Any] | None:
         """The object at a path; None while the API server or the object is not there."""
         try:
@@ -64,10 +68,10 @@ class Api:
         except OSError:
             return False
 
-    def _call(self, method: str, path: str) -> tuple[int, bytes]:
+    def _call(self, method: str, path: str, body: str | None = None) -> tuple[int, bytes]:
         connection = http.client.HTTPSConnection(self._address, timeout=5, context=self._tls)
         try:
-            connection.request(method, path)
+            connection.request(method, path, body)
             response = connection.getresponse()
             return response.status, response.read()
         except http.client.HTTPException as error:

@@ -13,7 +13,7 @@ from typing import Any
 from podium.embedded import supervisor
 from podium.embedded.agent import Agent
 from podium.embedded.api import Api
-from podium.errors import PodiumError
+from podium.errors import PodiumError, UsageError
 from podium.waiting import wait_until
 
 STOP_LIMIT = 15.0  # seconds; the supervisor kills after five
@@ -105,6 +105,12 @@ class HostComponent:
             self.health, f"{self.name} to be healthy", 60, hint=f"See its log: podium component {self.name} logs"
         )
 
+    def set_verbosity(self, level: int) -> None:
+        """Let it log more or less from now on, as its flag ``--v`` would."""
+        if self.name == "etcd":
+            raise UsageError("etcd's log has no verbosity.")
+        set_verbosity(self.name, Api(self._folder / "super-admin.conf", self._url), "", level)
+
 
 class AgentComponent:
     """A component of a node: a process inside the node's kernel, kept by the node's first process."""
@@ -170,6 +176,12 @@ class AgentComponent:
         wait_until(
             self.health, f"{self.name} to be healthy", 60, hint=f"See its log: podium component {self.name} logs"
         )
+
+    def set_verbosity(self, level: int) -> None:
+        """Let it log more or less from now on, as its flag ``--v`` would: kubelet only."""
+        if self._program != "kubelet":
+            raise UsageError(f"{self.name}'s verbosity can't be changed while it runs.")
+        set_verbosity(self.name, self._api(), f"/api/v1/nodes/{self.node}/proxy", level)
 
 
 class PodComponent:
@@ -254,6 +266,24 @@ class PodComponent:
         """Scale it to one and wait until it is Ready."""
         self._kubectl("scale", "deployment", self.name, "--replicas=1")
         wait_until(self.health, "a Pod of CoreDNS to be Ready", 90)
+
+    def set_verbosity(self, level: int) -> None:
+        """CoreDNS's log has no verbosity."""
+        raise UsageError(f"{self.name}'s log has no verbosity.")
+
+
+def set_verbosity(name: str, api: Api, prefix: str, level: int) -> None:
+    """Ask a component of Kubernetes for another verbosity of its log: what ``/debug/flags/v`` is for.
+
+    Raises:
+        PodiumError: It does not answer, or it refuses.
+    """
+    try:
+        status, body = api.put(f"{prefix}/debug/flags/v", str(level))
+    except OSError as error:
+        raise PodiumError(f"{name} does not answer ({error}).", "Does it run? `podium status` tells.") from error
+    if status != 200:
+        raise PodiumError(f"{name} answered {status}: {body.decode().strip()}")
 
 
 def parse_flags(argv: list[str]) -> dict[str, str]:

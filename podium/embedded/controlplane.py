@@ -248,7 +248,8 @@ def processes(bundle: Bundle, ports: Ports) -> list[dict[str, Any]]:
         "services": network.SERVICES,
         "api-port": ports.api,
     }
-    lean = {"GOGC": "50"}  # trades a little CPU for memory, which is scarcer where this runs
+    # GOGC trades a little CPU for memory, which is scarcer where this runs; TZ: logs without a time zone are in UTC.
+    lean = {"GOGC": "50", "TZ": "UTC"}
     return [
         {"name": "netd", "argv": argv(bundle.program("podium-netd"), net), "log": "logs/netd.log", "group": "network"},
         {"name": "etcd", "argv": argv(bundle.program("etcd"), etcd), "log": "logs/etcd.log", "env": lean},

@@ -1,0 +1,94 @@
+"""Reading the records, by lines that real components wrote."""
+
+from podium.trace import containerd, klog
+from podium.trace.model import Step, Trace
+
+SCHEDULER = """\
+I1124 12:47:49.347043   15237 schedule_one.go:984] "Plugin scored node for pod" pod="default/web" plugin="NodeResourcesFit" node="node-2" score=77
+I1124 12:47:49.347354   15237 pod_expansion.go:50] "Request Body" logger="Bind.DefaultBinder" pod="default/web" body=<
+\t00000000  6b 38 73 00 0a 0d 0a 02  76 31 12 07 42 69 6e 64  |k8s.....v1..Bind|
+ >
+I1124 12:48:01.041290   15237 schedule_one.go:1194] "Unable to schedule pod; no fit; waiting" pod="default/big" err="0/2 nodes: \\"x\\""
+"""  # noqa: E501
+KUBELET = """\
+Nov 24 12:47:49 kind-worker kubelet[69]: I1124 12:47:49.375895      69 kubelet.go:2760] "SyncLoop ADD" source="api" pods=["default/web"]
+I1124 12:47:49.567973      69 atomic_writer.go:205] pod default/web volume kube-api-access-7vs8r: performed write
+I1124 12:47:51.458216      69 kubelet.go:2788] "SyncLoop (PLEG): event for pod" pod="default/web" event={"ID":"3be0","Type":"ContainerStarted","Data":"d306"}
+"""  # noqa: E501
+SANDBOX, CONTAINER, UID = "ae" * 32, "d3" * 32, "3be0c8d8-e240-4081-a48c-a4be1f1f125a"
+CONTAINERD = "\n".join(
+    f'time="2026-11-24T12:47:{second}Z" level=info msg="{message}"'
+    for second, message in (
+        ("49.739919194", f'RunPodSandbox for name:\\"web\\" uid:\\"{UID}\\" namespace:\\"default\\"'),
+        ("50.825499226", f'RunPodSandbox for name:\\"web\\" uid:\\"{UID}\\" returns sandbox id \\"{SANDBOX}\\"'),
+        ("50.856752474", f'CreateContainer within sandbox \\"{SANDBOX}\\" for container name:\\"nginx\\"'),
+        (
+            "50.911485786",
+            f'CreateContainer within sandbox \\"{SANDBOX}\\" for name:\\"nginx\\" returns container id '
+            f'\\"{CONTAINER}\\"',
+        ),
+        ("50.920675418", f'StartContainer for \\"{CONTAINER}\\"'),
+        ("51.357071706", f'StartContainer for \\"{CONTAINER}\\" returns successfully'),
+        ("52.000000000", f'StartContainer for \\"{"00" * 32}\\"'),
+    )
+)
+
+
+def test_structured_log_lines() -> None:
+    scored, body, refused = klog.parse(SCHEDULER)
+    assert (scored["plugin"], scored["node"], scored["score"]) == ("NodeResourcesFit", "node-2", "77")
+    assert "Bind" in body.text
+    assert body.text.endswith(" >")
+    assert refused["err"] == '0/2 nodes: "x"'
+    assert scored["absent"] == ""
+    assert 1.69 < refused.time - scored.time - 10 < 1.70
+
+
+def test_log_lines_of_journald_and_unstructured_ones() -> None:
+    added, unstructured, event = klog.parse(KUBELET)
+    assert (added.message, added["pods"]) == ("SyncLoop ADD", '["default/web"]')
+    assert unstructured.message.startswith("pod default/web volume")
+    assert '"Type": "ContainerStarted"' in event["event"]
+
+
+def test_shifting_leaves_out_what_was_before() -> None:
+    lines = klog.parse(KUBELET)
+    moved = klog.shifted(lines, 5, lines[1].time + 5)
+    assert [line.time for line in moved] == [line.time + 5 for line in lines[1:]]
+
+
+def test_cri_calls_of_one_pod() -> None:
+    lines = containerd.parse(CONTAINERD)
+    steps = containerd.steps(lines, "node-1", "web", UID, set(), 0)
+    assert [(s.verb, s.object) for s in steps] == [
+        ("run sandbox", "sandbox of web"),
+        ("create", "container nginx"),
+        ("start", "container nginx"),
+    ]
+    assert [round(s.end - s.start, 3) for s in steps if s.end] == [1.086, 0.055, 0.436]
+    assert steps[1].text.count("CreateContainer") == 2
+    assert not containerd.steps(lines, "node-1", "other", "another-uid", set(), 0)
+
+
+def test_cri_calls_as_older_containerds_log_them() -> None:
+    old = CONTAINERD.replace(
+        f'name:\\"web\\" uid:\\"{UID}\\"', f"&PodSandboxMetadata{{Name:web,Uid:{UID},Namespace:default,Attempt:0,}}"
+    ).replace('name:\\"nginx\\"', "&ContainerMetadata{Name:nginx,Attempt:0,}")
+    steps = containerd.steps(containerd.parse(old), "node-1", "web", UID, set(), 0)
+    assert [s.object for s in steps] == ["sandbox of web", "container nginx", "container nginx"]
+
+
+def test_a_step_stands_after_its_cause() -> None:
+    first, second, third = (Step("etcd", "write", "", start, None, "", "", "") for start in (2.0, 1.0, 1.5))
+    second.cause, third.cause = first, second
+    trace = Trace("Pod web")
+    trace.fill([third, second, first])
+    assert list(trace) == [first, second, third]
+    assert [row["cause"] for row in trace.rows()] == [None, 0, 1]
+
+
+def test_a_trace_without_steps_can_be_shown() -> None:
+    trace = Trace("Pod web")
+    assert "Pod web" in str(trace)
+    assert trace.table.empty
+    assert trace.svg.startswith("<svg")
