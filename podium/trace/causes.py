@@ -179,13 +179,16 @@ def _told(step: Step, last: Callable[..., Step | None]) -> Step | None:
     )
 
 
+_NOTICES = ("notice start", "notice end")
+
+
 def _reported(step: Step, last: Callable[..., Step | None]) -> Step | None:
     """A status is the report of what its sender has just found."""
     changed = step.facts.get("changes", [])
     if not step.by.endswith("/kubelet"):
         verbs = {"filter"}
     elif any(change.startswith("container ") and "waiting" not in change for change in changed):
-        verbs = {"notice start", "notice end", "probe"}
+        verbs = {*_NOTICES, "probe"}
     elif "PodReadyToStartContainers True" in changed:
         verbs = {"address"}
     elif "PodReadyToStartContainers False" in changed and "Initialized True" in changed:
@@ -196,5 +199,10 @@ def _reported(step: Step, last: Callable[..., Step | None]) -> Step | None:
         return None
     sender = step.by
     return last(
-        lambda other: other.component == sender and other.verb in verbs and other.facts["pod"] == step.facts["pod"]
+        lambda other: (
+            other.component == sender
+            and other.verb in verbs
+            and other.facts["pod"] == step.facts["pod"]
+            and not (other.verb in _NOTICES and other.object.startswith("sandbox"))
+        )
     )

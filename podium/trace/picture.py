@@ -14,7 +14,7 @@ STYLES = {
     "containerd": ("#56b4e9", "M-2-6H2V-2H6V2H2V6H-2V2H-6V-2H-2Z"),
     "kube-proxy": ("#8c8c00", "M-6-2L0-6L6-2L4 5H-4Z"),
 }
-_ROW, _LANE, _LEFT, _TOP = 20, 118, 78, 44
+_ROW, _LANE, _LEFT, _TOP, _LETTER = 20, 118, 78, 44, 6.2
 
 
 def style(component: str) -> tuple[str, str]:
@@ -24,8 +24,17 @@ def style(component: str) -> tuple[str, str]:
 
 def label(step: Step) -> str:
     """A step in few words."""
-    words = f"{step.verb} {step.object}" + (f": {step.detail}" if step.detail else "")
-    return words if len(words) <= 92 else f"{words[:91]}…"
+    verb, what = step.verb.split(), step.object
+    if verb[-1].lower() == what.split(" ")[0].lower():
+        verb.pop()
+    took = f" ({1000 * (step.end - step.start):.0f} ms)" if step.end and step.end - step.start >= 0.01 else ""
+    return " ".join([*verb, what]) + (f": {step.detail}" if step.detail else "") + took
+
+
+def _short(words: str, room: float) -> str:
+    """As much of it as has room, in the picture's units."""
+    most = int(room / _LETTER)
+    return words if len(words) <= most else f"{words[: most - 1]}…"
 
 
 def svg(trace: Trace) -> str:
@@ -48,21 +57,22 @@ def svg(trace: Trace) -> str:
         cause = step.cause
         if cause in rows and cause.component != step.component:
             x1, x2, y1 = lanes[cause.component], lanes[step.component], rows[cause]
+            # To the right the arrow runs along the effect's row, to the left along the cause's: there is no text.
+            bend = f"{x1} {y} {x1} {y} {x2 - 8} {y}" if x2 > x1 else f"{x2} {y1} {x2} {y1} {x2} {y - 7}"
             parts.append(
-                f'<path d="M{x1} {y1}C{x1} {y} {x1} {y} {x2 - (8 if x2 > x1 else -8)} {y}" fill="none" '
-                f'stroke="currentColor" stroke-opacity=".35" marker-end="url(#podium-arrow)"/>'
+                f'<path d="M{x1} {y1}C{bend}" fill="none" stroke="currentColor" stroke-opacity=".35" '
+                f'marker-end="url(#podium-arrow)"/>'
             )
     for step, y in rows.items():
         x = lanes[step.component]
         colour, shape = style(step.component)
         halo = 'stroke="var(--jp-layout-color0, #fff)" stroke-width="4" stroke-linejoin="round" paint-order="stroke"'
         after = f"{1000 * (step.start - trace[0].start):.0f} ms"
-        took = f", took {1000 * (step.end - step.start):.0f} ms" if step.end and step.end - step.start >= 0.0005 else ""
         parts += [
             f'<text x="{_LEFT - 10}" y="{y + 4}" text-anchor="end">{after}</text>',
-            f"<g><title>{escape(f'{step.component}: {step.detail}{took} ({step.source})')}</title>"
+            f"<g><title>{escape(f'{step.component}: {label(step)}, from the {step.source}')}</title>"
             f'<path d="{shape}" transform="translate({x} {y})" fill="{colour}"/>'
-            f'<text x="{x + 11}" y="{y + 4}" {halo}>{escape(label(step))}</text></g>',
+            f'<text x="{x + 11}" y="{y + 4}" {halo}>{escape(_short(label(step), width - x - 14))}</text></g>',
         ]
     name = escape(f"The trace of {trace.subject}, {len(trace)} steps. {trace.outcome}", quote=True)
     return (
