@@ -1,20 +1,38 @@
 """The cluster as the autograder sees it: how to reach it, a lab's namespace, and what checks read there."""
 
 import os
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
-from kubernetes import config, utils
-from kubernetes.client import ApiClient, ApiException, CoreV1Api, V1ContainerStatus, V1Namespace, V1ObjectMeta, V1Pod
+from kubernetes import config
+from kubernetes.client import (
+    ApiClient,
+    ApiException,
+    AppsV1Api,
+    CoreV1Api,
+    CoreV1Event,
+    DiscoveryV1Api,
+    SchedulingV1Api,
+    V1ConfigMap,
+    V1ContainerStatus,
+    V1Deployment,
+    V1Namespace,
+    V1ObjectMeta,
+    V1Pod,
+    V1Service,
+)
 
 import podium
+from autograder.faults import inject, mend
 from autograder.manifest import find_lab, find_task
-from podium.errors import PodiumError, WaitedTooLong
+from podium.cluster import Cluster
+from podium.errors import PodiumError
 from podium.waiting import wait_until
 
 T = TypeVar("T")
@@ -23,19 +41,22 @@ REQUEST_LIMIT = 10.0
 """Seconds that one request to the API server may take."""
 
 SETTLE_LIMIT = 25.0
-"""Seconds that a check waits for what needs time, such as a Pod that is starting."""
+"""Seconds without any change to the Pods of a namespace after which a check waits no longer."""
 
-STEADY = 3.0
+STEADY = 5.0
 """Seconds that a Pod must stay Ready: a container that crashes is Ready for a moment, and longer on a busy node."""
 
 STEADY_AFTER_CRASH = 12.0
 """The same for a Pod whose containers have been restarted: longer than the first back-off, which is 10 s."""
 
 START_LIMIT = 90.0
-"""Seconds that the Pods of a task may take to run, to end, or to fail, whichever they are meant to."""
+"""Seconds that the Pods of a task may take to come to what they are meant for: to run, to end, or to fail."""
 
 NAMESPACE_LIMIT = 180.0
 """Seconds that a namespace may take to come or to go: none goes while an extension of the API is still starting."""
+
+_DOMAIN = "podium.test/"
+"""What labs put on nodes has names of this domain."""
 
 
 def connect() -> ApiClient:
@@ -46,13 +67,17 @@ def connect() -> ApiClient:
     Raises:
         PodiumError: There is no such cluster, or it could not be started.
     """
-    kubeconfig = os.environ.get("KUBECONFIG")
-    if not kubeconfig or os.environ.get("PODIUM_CLUSTER"):
+    if not (kubeconfig := _foreign()):
         return podium.open().api
     try:
         return config.new_client_from_config(kubeconfig)
     except config.ConfigException as problem:
         raise PodiumError(f"KUBECONFIG leads to no cluster: {problem}.", "Unset it to use Podium's own.") from problem
+
+
+def _foreign() -> str:
+    """The kubeconfig of a cluster that is not Podium's, where that is the one under test."""
+    return "" if os.environ.get("PODIUM_CLUSTER") else os.environ.get("KUBECONFIG", "")
 
 
 def begin(lab_id: str, api: ApiClient | None = None, fresh: bool = False) -> str:
@@ -61,21 +86,24 @@ def begin(lab_id: str, api: ApiClient | None = None, fresh: bool = False) -> str
     Args:
         lab_id: The lab's id.
         api: The cluster; by default the one that :func:`connect` finds.
-        fresh: Remove what is in the namespace first.
+        fresh: Remove what is in the namespace first, and put right what is broken outside of it.
 
     Raises:
         WaitedTooLong: The namespace did not become ready.
     """
+    if fresh and api is None and not _foreign():
+        mend(podium.open())
     core = CoreV1Api(api or connect())
     name = find_lab(lab_id).namespace
     if fresh:
         remove_namespace(core, name)
+        restore(core.api_client)
     make_namespace(core, name)
     return name
 
 
 def end(lab_id: str, api: ApiClient | None = None) -> None:
-    """Remove a lab's namespace and everything in it.
+    """Remove a lab's namespace and everything in it, and what it left outside: see :func:`restore`.
 
     Args:
         lab_id: The lab's id.
@@ -84,51 +112,71 @@ def end(lab_id: str, api: ApiClient | None = None) -> None:
     Raises:
         WaitedTooLong: The namespace did not go away.
     """
-    remove_namespace(CoreV1Api(api or connect()), find_lab(lab_id).namespace)
+    api = api or connect()
+    remove_namespace(CoreV1Api(api), find_lab(lab_id).namespace)
+    restore(api)
 
 
-def prepare(task_id: str, api: ApiClient | None = None, namespace: str | None = None) -> None:
-    """Put the Pods that a task starts from into the namespace, and wait until they do what they are meant to do.
+def prepare(task_id: str, cluster: Cluster | None = None, namespace: str | None = None) -> None:
+    """Put what a task starts from into the namespace, and wait until its Pods do what they are meant to do.
 
-    Those that are there already are made anew.
+    What is there already under the same names is made anew.
 
     Args:
         task_id: The task's id.
-        api: The cluster; by default the one that :func:`connect` finds.
-        namespace: Where to put them; by default the lab's namespace.
+        cluster: Podium's cluster, where it is known; by default the one that :func:`connect` finds.
+        namespace: Where to put it; by default the lab's namespace.
 
     Raises:
-        PodiumError: The API server refused one of them.
-        WaitedTooLong: A Pod of the same name did not go away, or a new one did not settle.
+        ApiException: The API server refused an object.
+        WaitedTooLong: An object of the same name did not go away, or a new Pod did not settle.
     """
-    api = api or connect()
-    core, namespace = CoreV1Api(api), namespace or find_task(task_id).lab.namespace
+    api = cluster.api if cluster else connect()
+    namespace = namespace or find_task(task_id).lab.namespace
     start = start_of(task_id)
-    becomes = {name: pod.pop("becomes") for name, pod in start.items()}
-    for name, pod in start.items():
-        _delete(partial(core.delete_namespaced_pod, name, namespace, grace_period_seconds=0))
-        _wait_gone(partial(core.read_namespaced_pod, name, namespace), f"the old Pod {name}")
-        try:
-            utils.create_from_dict(api, pod, namespace=namespace, _request_timeout=REQUEST_LIMIT)
-        except utils.FailToCreateError as problem:
-            raise PodiumError(f"The Pod {name} of task {task_id} could not be created: {problem}") from problem
+    if faults := [start.pop(name) for name in list(start) if name.startswith("component/")]:
+        cluster = cluster or podium.open()
+        mend(cluster)
+        for fault in faults:
+            inject(cluster, fault)
+    becomes = {name: word for name, found in start.items() if (word := found.pop("becomes", ""))}
+    for name, manifest in start.items():
+        read, delete = (_call(api, verb, manifest["kind"]) for verb in ("read", "delete"))
+        own = manifest["metadata"]["name"]
+        _delete(partial(delete, own, namespace, grace_period_seconds=0, propagation_policy="Background"))
+        _wait_gone(partial(read, own, namespace), f"the old {name}")
+        create(api, namespace, manifest)
     view = View(api, namespace)
     wait_until(
-        lambda: {name: _became(view.pod(name)) for name in becomes} == becomes,
-        f"the Pods of task {task_id} ({', '.join(f'{name} {word}' for name, word in becomes.items())})",
+        lambda: {name: view.became(name) for name in becomes} == becomes,
+        f"what task {task_id} starts from ({', '.join(f'{name} {word}' for name, word in becomes.items())})",
         START_LIMIT,
         every=0.3,
     )
 
 
 def start_of(task_id: str) -> dict[str, dict]:
-    """The Pods that a task starts from, by their names.
+    """What a task starts from, by kind and name: ``pod/web``.
 
     Returns:
-        Manifests that also say, under ``becomes``, what is to be waited for: that the Pod ``runs``, ``ends``, ``waits``
-        for what does not come, or ``restarts``.
+        Manifests. One of the kind ``Component`` is a fault: see :func:`autograder.faults.inject`. Those of Pods and
+        Deployments also say, under ``becomes``, what is to be waited for. A Pod ``runs``, ``ends``, ``waits`` for what
+        does not come, ``pends`` because no node can take it, or ``restarts``; a Deployment ``runs`` when all its Pods
+        are available.
     """
-    return {pod["metadata"]["name"]: pod for pod in yaml.safe_load_all(find_task(task_id).start.read_text())}
+    found = yaml.safe_load_all(find_task(task_id).start.read_text())
+    return {f"{each['kind'].lower()}/{each['metadata']['name']}": each for each in found}
+
+
+def create(api: ApiClient, namespace: str, manifest: dict) -> None:
+    """Create a namespaced object of a kind that one of the client's core or apps groups knows."""
+    _call(api, "create", manifest["kind"])(namespace, manifest, _request_timeout=REQUEST_LIMIT)
+
+
+def _call(api: ApiClient, verb: str, kind: str) -> Callable[..., object]:
+    """The client's function that does this with one namespaced object of this kind."""
+    name = f"{verb}_namespaced_{re.sub('(?<!^)(?=[A-Z])', '_', kind).lower()}"
+    return next(getattr(group(api), name) for group in (CoreV1Api, AppsV1Api) if hasattr(group, name))
 
 
 def make_namespace(core: CoreV1Api, name: str) -> None:
@@ -147,6 +195,29 @@ def remove_namespace(core: CoreV1Api, name: str) -> None:
     _delete(partial(core.delete_collection_namespaced_pod, name, grace_period_seconds=0))
     _delete(partial(core.delete_namespace, name))
     _wait_gone(partial(core.read_namespace, name), f"namespace {name}")
+
+
+def restore(api: ApiClient) -> None:
+    """Undo what labs do outside of their namespaces.
+
+    Nodes lose labels and taints of the domain ``podium.test`` and are schedulable again; PriorityClasses whose names
+    begin with ``lab-`` are deleted.
+    """
+    core, scheduling = CoreV1Api(api), SchedulingV1Api(api)
+    for node in core.list_node(_request_timeout=REQUEST_LIMIT).items:
+        labels = [key for key in node.metadata.labels if key.startswith(_DOMAIN)]
+        taints = node.spec.taints or []
+        kept = [taint for taint in taints if not taint.key.startswith(_DOMAIN)]
+        if labels or kept != taints or node.spec.unschedulable:
+            kept = ApiClient().sanitize_for_serialization(kept)
+            body = {
+                "metadata": {"labels": dict.fromkeys(labels)},
+                "spec": {"taints": kept or None, "unschedulable": None},
+            }
+            core.patch_node(node.metadata.name, body, _request_timeout=REQUEST_LIMIT)
+    for each in scheduling.list_priority_class(_request_timeout=REQUEST_LIMIT).items:
+        if each.metadata.name.startswith("lab-"):
+            _delete(partial(scheduling.delete_priority_class, each.metadata.name))
 
 
 def _read(read: Callable[..., object]) -> object | None:
@@ -176,6 +247,7 @@ class View:
 
     def __init__(self, api: ApiClient, namespace: str) -> None:
         self.core = CoreV1Api(api)
+        self.apps = AppsV1Api(api)
         self.namespace = namespace
 
     def pod(self, name: str) -> V1Pod | None:
@@ -183,23 +255,45 @@ class View:
         pod = _read(partial(self.core.read_namespaced_pod, name, self.namespace))
         return None if pod is None or pod.metadata.deletion_timestamp else pod
 
-    def pods(self) -> dict[str, V1Pod]:
-        """All Pods of the namespace by their names, without those that are about to go."""
-        listed = self.core.list_namespaced_pod(self.namespace, _request_timeout=REQUEST_LIMIT).items
+    def pods(self, selector: str = "") -> dict[str, V1Pod]:
+        """The Pods of the namespace, or those with these labels, by name, without those that are about to go."""
+        listed = self.core.list_namespaced_pod(
+            self.namespace, label_selector=selector, _request_timeout=REQUEST_LIMIT
+        ).items
         return {pod.metadata.name: pod for pod in listed if not pod.metadata.deletion_timestamp}
 
     def config_map(self, name: str) -> dict[str, str]:
         """The data of the ConfigMap of this name; empty where there is no such ConfigMap."""
-        found = _read(partial(self.core.read_namespaced_config_map, name, self.namespace))
+        found = self.config_map_object(name)
         return (found and found.data) or {}
 
-    def log(self, pod: str) -> str:
-        """What the only container of a Pod has written; empty where it has none yet or its name is needed."""
+    def config_map_object(self, name: str) -> V1ConfigMap | None:
+        """The ConfigMap of this name, if there is one."""
+        return _read(partial(self.core.read_namespaced_config_map, name, self.namespace))
+
+    def deployment(self, name: str) -> V1Deployment | None:
+        """The Deployment of this name, if there is one."""
+        return _read(partial(self.apps.read_namespaced_deployment, name, self.namespace))
+
+    def events(self, name: str, reason: str = "") -> list[CoreV1Event]:
+        """The events about the object of this name, or those with this reason."""
+        fields = f"involvedObject.name={name}" + (f",reason={reason}" if reason else "")
+        return self.core.list_namespaced_event(
+            self.namespace, field_selector=fields, _request_timeout=REQUEST_LIMIT
+        ).items
+
+    def log(self, pod: str, container: str | None = None, previous: bool = False) -> str:
+        """What a container has written, or wrote before its last restart; empty where there is nothing.
+
+        It is the Pod's only container unless it is named.
+        """
         try:
             # Undecoded, for the client would parse a log that happens to be JSON.
             answer = self.core.read_namespaced_pod_log(
-                pod, self.namespace, limit_bytes=1 << 20, _preload_content=False, _request_timeout=REQUEST_LIMIT
-            )
+                pod, self.namespace, previous=previous, limit_bytes=1 << 20,
+                _preload_content=False, _request_timeout=REQUEST_LIMIT,
+                **({"container": container} if container else {}),
+            )  # fmt: skip
         except ApiException as problem:
             if problem.status not in (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND):
                 raise
@@ -208,22 +302,62 @@ class View:
 
     def get(self, pod: str, port: int, path: str = "") -> int:
         """The HTTP status with which a Pod answers a GET; 503 where nothing answers."""
-        try:
-            return self.core.connect_get_namespaced_pod_proxy_with_path(
-                f"{pod}:{port}", self.namespace, path, _preload_content=False, _request_timeout=REQUEST_LIMIT
-            ).status
-        except ApiException as problem:
-            return problem.status
+        return self.fetch(pod, port, path)[0]
+
+    def fetch(self, pod: str, port: int, path: str = "") -> tuple[int, str]:
+        """The HTTP status and the body with which a Pod answers a GET; 503 and nothing where nothing answers."""
+        return _fetch(
+            partial(self.core.connect_get_namespaced_pod_proxy_with_path, f"{pod}:{port}", self.namespace, path)
+        )
+
+    def service(self, name: str) -> V1Service | None:
+        """The Service of this name, if there is one."""
+        return _read(partial(self.core.read_namespaced_service, name, self.namespace))
+
+    def fetch_service(self, name: str, port: int, path: str = "") -> tuple[int, str]:
+        """The same, asked of a Service: one of the Pods behind it answers."""
+        proxy = self.core.connect_get_namespaced_service_proxy_with_path
+        return _fetch(partial(proxy, f"{name}:{port}", self.namespace, path))
+
+    def backends(self, service: str, ready: bool = True) -> set[str]:
+        """The names of the Pods to which a Service leads, or of those that it leaves out because they are not ready."""
+        slices = DiscoveryV1Api(self.core.api_client).list_namespaced_endpoint_slice(
+            self.namespace, label_selector=f"kubernetes.io/service-name={service}", _request_timeout=REQUEST_LIMIT
+        )
+        ends = [end for each in slices.items for end in each.endpoints or []]
+        return {end.target_ref.name for end in ends if end.target_ref and bool(end.conditions.ready) == ready}
+
+    def became(self, name: str) -> str:
+        """What has become of ``pod/NAME`` or ``deployment/NAME``, in the words of :func:`start_of`, if anything yet."""
+        kind, _, name = name.partition("/")
+        if kind == "pod":
+            return _became(self.pod(name))
+        deployment = self.deployment(name)
+        return "runs" if deployment and deployment.status.available_replicas == deployment.spec.replicas else ""
 
     def settles(self, condition: Callable[[], T]) -> T | None:
-        """What ``condition`` returns once that is true; None if it does not come to that within the limit."""
-        try:
-            return wait_until(condition, "the cluster to settle", SETTLE_LIMIT, every=0.5)
-        except WaitedTooLong:
-            return None
+        """What ``condition`` returns once that is true; None if it does not come to that.
+
+        It waits until nothing has happened to the Pods of the namespace for SETTLE_LIMIT seconds, but not longer than
+        START_LIMIT in all: on a busy node a Pod may well take that long to start.
+        """
+        began = changed = time.monotonic()
+        seen: frozenset = frozenset()
+        while not (result := condition()):
+            pods = self.pods().values()
+            now, picture = time.monotonic(), frozenset(state for pod in pods for state in _states(pod))
+            if picture != seen or any(map(_starting, pods)):
+                seen, changed = picture, now
+            if now - changed > SETTLE_LIMIT or now - began > START_LIMIT:
+                return None
+            time.sleep(0.5)
+        return result
 
     def stays_ready(self, name: str) -> bool:
-        """Whether the Pod of this name comes to be Ready, and no container of it ends or restarts for a while."""
+        """Whether the Pod of this name comes to be Ready, and no container of it ends or restarts for a while.
+
+        There is one wait for the start and one for what follows: a slow start does not use up the time for the rest.
+        """
         seen: tuple[str | None, ...] = ()
         since = 0.0
 
@@ -238,7 +372,19 @@ class View:
             crashed = any(status.restart_count for status in containers(pod))
             return "ready" if runs and time.monotonic() - since >= (STEADY_AFTER_CRASH if crashed else STEADY) else ""
 
-        return self.pod(name) is not None and self.settles(steady) == "ready"
+        def begun() -> str:
+            pod = self.pod(name)
+            return "over" if pod is None or is_over(pod) else "ready" if is_ready(pod) else ""
+
+        return self.settles(begun) == "ready" and self.settles(steady) == "ready"
+
+
+def _fetch(proxy: Callable[..., Any]) -> tuple[int, str]:
+    try:
+        answer = proxy(_preload_content=False, _request_timeout=REQUEST_LIMIT)
+    except ApiException as problem:
+        return problem.status, ""
+    return answer.status, answer.data.decode(errors="replace")
 
 
 def is_ready(pod: V1Pod) -> bool:
@@ -262,6 +408,8 @@ def _became(pod: V1Pod | None) -> str:
         return ""
     if is_over(pod):
         return "ends"
+    if any(condition.reason == "Unschedulable" for condition in pod.status.conditions or ()):
+        return "pends"
     if any(status.restart_count for status in containers(pod)):
         return "restarts"
     if is_ready(pod):
@@ -270,6 +418,26 @@ def _became(pod: V1Pod | None) -> str:
     return (
         "waits" if any(state.reason not in (None, "ContainerCreating", "PodInitializing") for state in waiting) else ""
     )
+
+
+def _states(pod: V1Pod) -> Iterator[tuple[str, ...]]:
+    """What its containers are doing, unless one of them crashes again and again: that goes on for ever."""
+    statuses = [*(pod.status.init_container_statuses or []), *containers(pod)]
+    if max((status.restart_count for status in statuses), default=0) < 2:
+        for status in statuses:
+            doing = "runs" if status.state.running else "ended" if status.state.terminated else "waits"
+            yield pod.metadata.uid, status.name, status.container_id, doing, str(status.ready)
+
+
+def _starting(pod: V1Pod) -> bool:
+    """Whether the Pod starts as soon as the scheduler or its node gets round to it: it waits for nothing else."""
+    if _became(pod):
+        return False
+    sidecars = {each.name for each in pod.spec.init_containers or [] if each.restart_policy == "Always"}
+    inits = pod.status.init_container_statuses or []
+    if any(status.state.running for status in inits if status.name not in sidecars):
+        return False
+    return not containers(pod) or any(status.state.waiting for status in [*inits, *containers(pod)])
 
 
 def running_since(pod: V1Pod) -> datetime | None:

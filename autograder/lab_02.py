@@ -168,7 +168,7 @@ def mending(view: View) -> Iterator[Verdict]:
     yield Verdict("greeter", ready, state_of(pod))
     # What it says when it gives up begins with its name.
     spoken = [line for line in view.log("greeter").splitlines() if line.strip() and not line.startswith("greeter:")]
-    command = start_of("02.6")["greeter"]["spec"]["containers"][0]["command"]
+    command = start_of("02.6")["pod/greeter"]["spec"]["containers"][0]["command"]
     unchanged = pod is not None and pod.spec.containers[0].command == command
     found = f"It says {spoken[0][:60]!r}" if spoken else "It has not greeted"
     yield Verdict("greets", bool(spoken) and unchanged, found + ("." if unchanged else ", and its command is another."))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from podium.errors import UsageError
 
-_FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Task:
         design: Why the task is as it is, and which misunderstandings its wrong answers stand for.
         hints: In the order in which they are given; none of them gives the answer away.
         manual: A person marks it, by the guide beside the model answer in the lab's source.
+        alone: It touches nodes or components: nothing else can go on meanwhile on the same cluster.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Task:
     design: str
     hints: tuple[str, ...] = ()
     manual: bool = False
+    alone: bool = False
 
     @property
     def lab(self) -> "Lab":
@@ -45,7 +47,7 @@ class Task:
     @property
     def start(self) -> Path:
         """The manifest of the objects that the task starts from; there may be none."""
-        return _FOLDER / "start" / f"{self.id}.yaml"
+        return FOLDER / "start" / f"{self.id}.yaml"
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Lab:
 def labs() -> dict[str, Lab]:
     """All labs by their id."""
     found = {}
-    for entry in tomllib.loads((_FOLDER / "labs.toml").read_text())["lab"]:
+    for entry in tomllib.loads((FOLDER / "labs.toml").read_text())["lab"]:
         tasks = tuple(
             Task(**task | {"concepts": tuple(task["concepts"]), "hints": tuple(task.get("hints", ()))})
             for task in entry["task"]

@@ -6,9 +6,10 @@ import pytest
 from kubernetes.client import CoreV1Api
 
 from autograder import begin, end, prepare
-from autograder.cluster import View, connect
+from autograder.cluster import View, connect, restore
 from podium import Cluster
 from podium.cli import main
+from podium.waiting import wait_until
 
 
 @pytest.fixture
@@ -35,9 +36,9 @@ def test_a_lab_is_begun_once_and_afresh_when_asked(core: CoreV1Api) -> None:
 
 def test_prepared_pods_have_settled_and_are_made_anew(cluster: Cluster, namespace: str) -> None:
     view = View(cluster.api, namespace)
-    prepare("02.6", cluster.api, namespace)
+    prepare("02.6", cluster, namespace)
     first = view.pods()
-    prepare("02.6", cluster.api, namespace)
+    prepare("02.6", cluster, namespace)
     pods = view.pods()
     assert not {pod.metadata.uid for pod in first.values()} & {pod.metadata.uid for pod in pods.values()}
     assert pods["catalogue"].status.container_statuses[0].state.waiting.reason in ("ErrImagePull", "ImagePullBackOff")
@@ -61,3 +62,20 @@ def test_check_in_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert [report["task"] for report in reports] == ["02.1", "02.2", "02.4", "02.5", "02.6"]
     assert "No other Pod has that label." not in str(reports)
     assert main(["check", "99"]) == 2
+
+
+def test_what_labs_do_outside_of_their_namespaces_is_undone(cluster: Cluster) -> None:
+    node = cluster.nodes()[0]
+
+    def state() -> str:
+        return cluster.kubectl("get", "node", node, "-o", "jsonpath={.metadata.labels} {.spec}")
+
+    before = state()
+    cluster.kubectl("label", "node", node, "podium.test/for=batch")
+    cluster.kubectl("taint", "node", node, "podium.test/for=batch:NoSchedule")
+    cluster.kubectl("cordon", node)
+    cluster.kubectl("create", "priorityclass", "lab-05-urgent", "--value=1000")
+    restore(cluster.api)
+    wait_until(lambda: state() == before, "the node to be as before: a controller takes its own taint away", limit=30)
+    classes = cluster.kubectl("get", "priorityclasses", "-o", "name").split()
+    assert sorted(name.partition("/")[2] for name in classes) == ["system-cluster-critical", "system-node-critical"]

@@ -1,10 +1,14 @@
 """Answers to lab 02. The model answers are in the lab's source; here are right ones of another make, and wrong ones."""
 
+import json
 import time
 
 from autograder.cluster import start_of
+from autograder.verify import Answers, Work, box
 from podium.waiting import wait_until
-from tests.labs.answers import BUSYBOX, NGINX, Answers, Work
+
+BUSYBOX = "podium.test/busybox:1.37"
+NGINX = "podium.test/nginx:1.26"
 
 ANSWERS = Answers()
 answer = ANSWERS.answer
@@ -13,7 +17,12 @@ WEB = {"labels": {"app": "web"}}
 TICKS = "while true; do date; sleep 1; done"
 LIMIT = {"resources": {"limits": {"memory": "32Mi"}}}
 GREETING = {"env": [{"name": "GREETING", "value": "Good morning, Pod!"}]}
-GREETER = start_of("02.6")["greeter"]["spec"]["containers"][0]["command"]
+PATIENT = {
+    "terminationGracePeriodSeconds": 0,
+    "initContainers": [box("wait", "sleep", "4")],
+    "containers": [box("main", "sleep", "infinity")],
+}
+GREETER = start_of("02.6")["pod/greeter"]["spec"]["containers"][0]["command"]
 
 
 # 02.1, a Pod from a manifest
@@ -107,11 +116,8 @@ def ends_at_once(work: Work) -> None:
 
 def create_patient(work: Work) -> tuple[float, float]:
     """Create the Pod of the lab; return when it was accepted and when it ran, in seconds after the request."""
-    wait = {"name": "wait", "image": BUSYBOX, "command": ["sleep", "4"]}
-    main = {"name": "main", "image": BUSYBOX, "command": ["sleep", "infinity"]}
-    spec = {"terminationGracePeriodSeconds": 0, "initContainers": [wait], "containers": [main]}
     start = time.monotonic()
-    work.core.create_namespaced_pod(work.namespace, {"metadata": {"name": "patient"}, "spec": spec})
+    work.core.create_namespaced_pod(work.namespace, {"metadata": {"name": "patient"}, "spec": PATIENT})
     accepted = time.monotonic() - start
     wait_until(lambda: work.view.pod("patient").status.phase == "Running", "patient to run", limit=60)
     return accepted, time.monotonic() - start
@@ -121,6 +127,16 @@ def create_patient(work: Work) -> tuple[float, float]:
 def by_polling(work: Work) -> None:
     accepted, running = create_patient(work)
     work.annotate("patient", accepted_after=str(accepted), running_after=str(running), phase_when_accepted="Pending")
+
+
+@answer("02.4")
+def by_kubectl_wait(work: Work) -> None:
+    start = time.monotonic()
+    work.kubectl("run", "patient", f"--image={BUSYBOX}", f"--overrides={json.dumps({'spec': PATIENT})}")
+    accepted = time.monotonic() - start
+    work.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/patient", "--timeout=60s")
+    running = time.monotonic() - start
+    work.annotate("patient", accepted_after=f"{accepted}", running_after=f"{running}", phase_when_accepted="Pending")
 
 
 @answer("02.4", "accepted", "running")
@@ -161,6 +177,15 @@ def words_for_numbers(work: Work) -> None:
 def one_by_one(work: Work) -> None:
     work.kubectl("delete", "pod", "import-2", "import-1")
     work.kubectl("label", "pods", "front-1", "back-1", "on-call=yes")
+
+
+@answer("02.5")
+def from_python(work: Work) -> None:
+    for name, pod in work.view.pods().items():
+        if pod.status.phase == "Succeeded":
+            work.core.delete_namespaced_pod(name, work.namespace)
+        elif pod.metadata.labels["track"] != "canary":
+            work.core.patch_namespaced_pod(name, work.namespace, {"metadata": {"labels": {"on-call": "yes"}}})
 
 
 @answer("02.5", "only")
