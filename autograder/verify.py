@@ -64,9 +64,9 @@ class Work:
         """What a check sees."""
         return View(self.cluster.api, self.namespace)
 
-    def kubectl(self, *arguments: str, input: str | None = None) -> str:
-        """Run kubectl in the namespace."""
-        return self.cluster.kubectl("--namespace", self.namespace, *arguments, input=input)
+    def kubectl(self, *arguments: str, input: str | None = None, limit: float = 240) -> str:
+        """Run kubectl in the namespace, for at most ``limit`` seconds."""
+        return self.cluster.kubectl("--namespace", self.namespace, *arguments, input=input, limit=limit)
 
     def apply(self, *manifests: dict) -> None:
         """Apply manifests with kubectl."""
