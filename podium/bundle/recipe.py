@@ -12,6 +12,7 @@ from typing import Any
 import node
 from podium.bundle import debian, disk, golang, images, kernel
 from podium.bundle.store import Job, Part
+from podium.embedded import controlplane
 from podium.embedded.files import Bundle
 
 # Seconds of one processor and megabytes on disk, measured on two cores at 2.1 GHz with nothing in the caches.
@@ -65,7 +66,7 @@ def goal(recipe: Path = node.RECIPE) -> Part:
         name="seed",
         what="starting the control plane once, for the state that every cluster begins with",
         make=_seed,
-        files=(Path(__file__).with_name("seed.py"), recipe / "manifests"),
+        files=(Path(__file__).with_name("seed.py"), Path(controlplane.__file__), recipe / "manifests"),
         needs=(files,),
         cost=20,
         size=30,

@@ -11,6 +11,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import yaml
+
 from node import RECIPE
 from podium.embedded import controlplane
 from podium.embedded.backend import Embedded
@@ -20,6 +22,9 @@ from podium.waiting import wait_until
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease", "local-path-storage")
 _LIMIT = 120.0  # seconds for each thing that is waited for
+
+_LATER = ("APIService", "Deployment")
+"""What each cluster makes for itself, when its nodes have time for it."""
 
 _OWN = (
     "/registry/events/",
@@ -81,7 +86,8 @@ def _fill(cluster: Embedded, bundle: Bundle) -> None:
     )  # fmt: skip
     kubectl("apply", "-f", "-", text=dns.replace("replicas: 2", "replicas: 1"))
     for manifest in sorted((RECIPE / "manifests").glob("*.yaml")):
-        kubectl("apply", "-f", str(manifest))
+        objects = [entry for entry in yaml.safe_load_all(manifest.read_text()) if entry and entry["kind"] not in _LATER]
+        kubectl("apply", "-f", "-", text=yaml.safe_dump_all(objects))
 
     def complete() -> bool:
         accounts = kubectl(
@@ -95,8 +101,8 @@ def _fill(cluster: Embedded, bundle: Bundle) -> None:
 
     wait_until(complete, "the default service accounts", _LIMIT, every=0.5)
     wait_until(
-        lambda: kubectl("get", "pods", "-A", "-o", "name").count("pod/") == 3,
-        "the add-ons' Pods to be made",
+        lambda: kubectl("get", "pods", "-A", "-o", "name").count("pod/") == 1,
+        "the Pod of CoreDNS to be made",
         _LIMIT,
         every=0.5,
     )

@@ -93,7 +93,7 @@ class Embedded:
         """Start a control plane without nodes on an empty store, for as long as this process lives."""
         try:
             self._lay_and_launch([], os.getpid(), seeded=False)
-            self._wait(Api(self.folder / "super-admin.conf").ready, "the API server to be ready", "kube-apiserver")
+            self._wait_api(Api(self.folder / "super-admin.conf"))
         except BaseException:
             self.down()
             raise
@@ -188,10 +188,15 @@ class Embedded:
 
     def _wait_ready(self, say: Say) -> None:
         say("waiting for the API server")
-        api = self._api()
-        self._wait(api.ready, "the API server to be ready", "kube-apiserver")
+        self._wait_api(self._api())
         for number in self._state()["nodes"]:
             self._wait_node(nodes.name_of(number), say)
+        supervisor.ask(self.folder, do="start", name=controlplane.ADD_ONS)
+
+    def _wait_api(self, api: Api) -> None:
+        self._wait(api.ready, "the API server to be ready", "kube-apiserver")
+        for name in controlplane.CLIENTS:
+            supervisor.ask(self.folder, do="start", name=name)
 
     def _wait_node(self, name: str, say: Say) -> None:
         say(f"waiting for {name}")

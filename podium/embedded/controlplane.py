@@ -12,11 +12,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from node import RECIPE
 from podium.embedded import network
 from podium.embedded.files import Bundle
 from podium.embedded.pki import Authority, Pair, signing_keys, write_secret
 
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+CLIENTS = ("kube-controller-manager", "kube-scheduler")
+"""What starts when the API server is ready: earlier, each would only wait, and look again a second later."""
+ADD_ONS = "add-ons"
+"""What starts when the nodes are ready, adds the rest of the cluster's manifests, and ends."""
 
 _UNRECORDED = ("healthz*", "livez*", "readyz*", "metrics", "openapi/*", "version")
 _SECRET = ["secrets", "configmaps", "serviceaccounts/token"]
@@ -47,6 +52,13 @@ _EGRESS: dict[str, Any] = {
         }
     ],
 }
+
+
+# A node starts few containers at a time. The cluster's DNS comes first, with the user's first Pods; then the rest.
+_ADD_ONS = """
+"$1" wait --for=condition=Available deployment/coredns --namespace=kube-system --timeout=300s
+"$1" apply --filename="$2"
+"""
 
 
 @dataclass(frozen=True)
@@ -259,14 +271,22 @@ def processes(bundle: Bundle, ports: Ports) -> list[dict[str, Any]]:
                 "argv": argv(bundle.program(name), flags),
                 "log": f"logs/{name}.log",
                 "env": lean,
-                "after": after,
+                "wanted": name not in CLIENTS,
             }
-            for name, flags, after in (
-                ("kube-apiserver", api, 0),
-                ("kube-controller-manager", manager, ports.api),
-                ("kube-scheduler", scheduler, ports.api),
+            for name, flags in (
+                ("kube-apiserver", api),
+                ("kube-controller-manager", manager),
+                ("kube-scheduler", scheduler),
             )
         ),
+        {
+            "name": ADD_ONS,
+            "argv": ["sh", "-ec", _ADD_ONS, "sh", str(bundle.program("kubectl")), str(RECIPE / "manifests")],
+            "env": {"KUBECONFIG": "kubeconfig"},
+            "log": f"logs/{ADD_ONS}.log",
+            "wanted": False,
+            "once": True,
+        },
     ]
 
 

@@ -58,7 +58,6 @@ def process(bundle: Bundle, number: int, memory_mb: int) -> dict[str, Any]:
     kernel = [
         str(bundle.kernel),
         f"mem={memory_mb}M",
-        "ncpus=1",
         "seccomp=on",
         f"uml_dir={name}/",
         "umid=uml",
@@ -117,7 +116,11 @@ def write_settings(folder: Path, number: int, api_port: int) -> None:
         "gateway": network.GATEWAY,
         "listen": f"{address}:{network.AGENT_PORT}",
         "components": [
-            {"name": "containerd", "argv": ["/usr/local/bin/containerd"]},
+            {
+                "name": "containerd",
+                "argv": ["/usr/local/bin/containerd"],
+                "socket": "/run/containerd/containerd.sock",  # kubelet ends where nothing answers there
+            },
             {"name": "kubelet", "argv": kubelet},
             {"name": "kube-proxy", "argv": proxy},
         ],

@@ -80,11 +80,11 @@ class _Process:
     argv: list[str]
     env: dict[str, str] = field(default_factory=dict)
     log: str = ""
-    after: int = 0  # a port on loopback that must answer before the first start
     group: str = ""  # when a member of this group ends unasked …
     needs: str = ""  # … every process that needs the group is started anew
+    wanted: bool = True  # False: it is started when that is asked for
+    once: bool = False  # its work is done, and it is forgotten, when it ends with exit status 0
 
-    wanted: bool = False
     running: "subprocess.Popen[bytes] | None" = None
     since: float = 0.0
     restarts: int = 0
@@ -165,15 +165,11 @@ class _Supervisor:
     def _add(self, description: dict[str, Any]) -> None:
         process = _Process(**description)
         self._processes[process.name] = process
-        process.wanted = True
         self._start(process)
 
     def _start(self, process: _Process) -> None:
         if not process.wanted or process.running:
             return
-        if process.after and not _answers(process.after):
-            return self._later(0.05, lambda: self._start(process))
-        process.after = 0
         with open(process.log, "ab") as log:
             try:
                 process.running = subprocess.Popen(
@@ -198,7 +194,9 @@ class _Supervisor:
         if time.time() - process.since > LONGEST:
             process.pause = SHORTEST
         process.since = time.time()
-        if process.wanted:
+        if process.once and status == 0:
+            self._processes.pop(process.name, None)
+        elif process.wanted:
             self._again(process)
             for other in self._processes.values():
                 if process.group and other.needs == process.group and other.running:
@@ -265,12 +263,6 @@ class _Supervisor:
             case other:
                 raise ValueError(f"unknown request {other!r}")
         return None
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(0.2)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _die_with(parent: int) -> None:

@@ -137,16 +137,19 @@ def test_the_dependents_of_a_group_start_anew(start: Start) -> None:
     wait_until(lambda: _report(folder, "node")["pid"] not in (0, node), "a new node", limit=10)
 
 
-def test_it_waits_for_a_port(start: Start) -> None:
-    import socket
+def test_what_is_not_wanted_yet_waits_until_it_is_asked_for(start: Start) -> None:
+    folder = start(_sleeper(wanted=False))
+    assert _report(folder)["state"] == "stopped"
+    supervisor.ask(folder, do="start", name="sleeper")
+    assert _report(folder)["state"] == "running"
 
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        folder = start(_sleeper(after=server.getsockname()[1]))
-        time.sleep(0.3)
-        assert _report(folder)["pid"] == 0
-        server.listen()
-        wait_until(lambda: _report(folder)["pid"], "the process that waits for the port", limit=5)
+
+def test_what_runs_once_is_tried_again_until_it_succeeds_and_then_forgotten(start: Start) -> None:
+    folder = start(
+        _sleeper("stays"), _sleeper("once", argv=["sh", "-c", "test -e done || { touch done; exit 3; }"], once=True)
+    )
+    wait_until(lambda: [p["name"] for p in supervisor.ask(folder, do="status")] == ["stays"], "it to end", limit=10)
+    assert (folder / "done").exists()
 
 
 @pytest.mark.parametrize(

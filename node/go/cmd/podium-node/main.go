@@ -105,6 +105,7 @@ func run() error {
 		if err := c.start(); err != nil {
 			return err
 		}
+		c.listens(30 * time.Second)
 	}
 	return serve(s.Listen, supervised)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,6 +95,8 @@ func describe(status syscall.WaitStatus) string {
 type component struct {
 	Name string   `json:"name"`
 	Argv []string `json:"argv"`
+	// Socket is where it listens: what is listed after it starts when it accepts connections there.
+	Socket string `json:"socket"`
 
 	mu       sync.Mutex
 	wanted   bool
@@ -116,6 +119,16 @@ func (c *component) start() error {
 		return nil
 	}
 	return c.launch(shortest)
+}
+
+// listens waits until it accepts connections on its socket; a program that takes longer is left to those who need it.
+func (c *component) listens(limit time.Duration) {
+	for deadline := time.Now().Add(limit); c.Socket != "" && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if connection, err := net.Dial("unix", c.Socket); err == nil {
+			connection.Close()
+			return
+		}
+	}
 }
 
 // launch needs c.mu.
