@@ -99,7 +99,7 @@ class Cluster:
             )
         self.name = name
         self._count = nodes
-        self._backend = Embedded(name, paths.state_dir() / name, bundle.current())
+        self._backend = Embedded(name, paths.state_dir() / name, bundle.current)
         self._api: ApiClient | None = None
 
     def __enter__(self) -> "Cluster":

@@ -49,7 +49,7 @@ def make(bundle: Bundle, out: Path) -> None:
         PodiumError: The control plane did not come up, or an object could not be made.
     """
     with tempfile.TemporaryDirectory(prefix="podium-seed-") as home:
-        cluster = Embedded("seed", Path(home) / "seed", bundle)
+        cluster = Embedded("seed", Path(home) / "seed", lambda: bundle)
         cluster.up_empty()
         try:
             _fill(cluster, bundle)
@@ -66,10 +66,12 @@ def make(bundle: Bundle, out: Path) -> None:
             _etcdctl(cluster, "snapshot", "save", str(snapshot))
         finally:
             cluster.down()
-        ports = controlplane.Ports.free()  # any will do: each cluster announces its own
+        ports = controlplane.Ports.free(set())  # any will do: each cluster announces its own
         peer = f"https://127.0.0.1:{ports.etcd_peer}"
         flags = {"data-dir": out, "initial-cluster": f"default={peer}", "initial-advertise-peer-urls": peer}
         _run([str(bundle.program("etcdutl")), "snapshot", "restore", str(snapshot), *controlplane.argv("", flags)[1:]])
+    for file in out.rglob("*"):  # etcd lets its owner alone read it: a bundle that root made serves every user
+        file.chmod(0o755 if file.is_dir() else 0o644)
 
 
 def _fill(cluster: Embedded, bundle: Bundle) -> None:

@@ -24,6 +24,9 @@ from podium.waiting import wait_until
 MOST_NODES = 5
 START_LIMIT = 120.0  # seconds for the API server, and for each node
 NODE_MEMORY_MB = 640
+CONTROL_PLANE_DISK_MB = 100
+NODE_DISK_MB = NODE_MEMORY_MB + 50  # its memory is a file in the cluster's folder
+OTHER_DISK = "Free some space, or set PODIUM_STATE to a folder on another disk."
 Say = Callable[[str], object]
 
 
@@ -37,15 +40,19 @@ class Embedded:
     Args:
         name: The cluster's name.
         folder: Its folder, which need not exist.
-        bundle: What it runs.
+        bundle: Finds what a new cluster runs. One that runs keeps what it was started with.
     """
 
     backend = "embedded"
 
-    def __init__(self, name: str, folder: Path, bundle: Bundle) -> None:
+    def __init__(self, name: str, folder: Path, bundle: Callable[[], Bundle]) -> None:
         self.name = name
         self.folder = folder
-        self._bundle = bundle
+        self._find_bundle = bundle
+
+    @property
+    def _bundle(self) -> Bundle:
+        return Bundle(Path(self._state()["bundle"]))
 
     # -- life
 
@@ -118,6 +125,7 @@ class Embedded:
         state = self._state()
         owner = json.loads((self.folder / "supervisor.json").read_text())["owner"]
         me = os.getpid()
+        self._find_bundle()  # before anything is lost
         self.down()
         try:
             self._lay_and_launch(state["nodes"], me, controlplane.Ports(**state["ports"]))
@@ -149,22 +157,33 @@ class Embedded:
 
     def _lay(self, numbers: list[int], ports: controlplane.Ports | None, seeded: bool) -> None:
         """Lay the cluster's folder, and clear away what a crash may have left there."""
+        bundle = self._find_bundle()
         shutil.rmtree(self.folder, ignore_errors=True)
+        ports = ports.still_free() if ports else controlplane.Ports.free(self._ports_of_others())
+        self._check_room(CONTROL_PLANE_DISK_MB + len(numbers) * NODE_DISK_MB)
         try:
             self.folder.mkdir(mode=0o700, parents=True)
             (self.folder / "logs").mkdir()
             if seeded:
-                shutil.copytree(self._bundle.seed, self.folder / "etcd")
-            ports = ports or controlplane.Ports.free()
+                shutil.copytree(bundle.seed, self.folder / "etcd")
             controlplane.write_files(self.folder, ports)
             for number in numbers:
                 nodes.write_settings(self.folder, number, ports.api)
+            self._save({"nodes": numbers, "ports": ports.as_dict(), "bundle": str(bundle.path)})
         except OSError as error:
-            raise PodiumError(
-                f"The cluster's folder {self.folder} could not be laid: {error.strerror or error}.",
-                "Free some space, or set PODIUM_STATE to a folder on another disk.",
-            ) from error
-        self._save({"nodes": numbers, "ports": ports.as_dict()})
+            reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error  # copytree collects its errors
+            raise PodiumError(f"The cluster's folder {self.folder} could not be laid: {reason}.", OTHER_DISK) from error
+
+    def _ports_of_others(self) -> set[int]:
+        """What the user's other clusters have, or will have in a moment."""
+        states = [json.loads(file.read_text()) for file in self.folder.parent.glob("*/cluster.json")]
+        return {port for state in states for port in state.get("ports", {}).values()}
+
+    def _check_room(self, need: int) -> None:
+        """Raise PodiumError unless the disk has this many MiB to spare: a kernel whose memory finds no room panics."""
+        free = shutil.disk_usage(self.folder.parent).free >> 20
+        if free < need:
+            raise PodiumError(f"{need} MB are needed in {self.folder.parent}, and {free} MB are free.", OTHER_DISK)
 
     def _launch(self, owner: int) -> None:
         state = self._state()
@@ -239,6 +258,7 @@ class Embedded:
         free = sorted(set(range(1, MOST_NODES + 1)) - set(state["nodes"]))
         if not free:
             raise UsageError(f"A cluster has at most {MOST_NODES} nodes.", "Remove one first.")
+        self._check_room(NODE_DISK_MB)
         number, name = free[0], nodes.name_of(free[0])
         nodes.write_settings(self.folder, number, state["ports"]["api"])
         self._save(state | {"nodes": sorted([*state["nodes"], number])})

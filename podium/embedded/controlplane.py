@@ -6,8 +6,8 @@ https://etcd.io/docs/latest/op-guide/configuration/.
 
 import base64
 import json
+import secrets
 import socket
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from node import RECIPE
 from podium.embedded import network
 from podium.embedded.files import Bundle
 from podium.embedded.pki import Authority, Pair, signing_keys, write_secret
+from podium.errors import PodiumError
 
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 CLIENTS = ("kube-controller-manager", "kube-scheduler")
@@ -73,17 +74,46 @@ class Ports:
     etcd_metrics: int
 
     @classmethod
-    def free(cls) -> "Ports":
-        """Ports that nobody listens on at this moment."""
-        with ExitStack() as held:
-            sockets = [held.enter_context(socket.socket()) for _ in cls.__dataclass_fields__]
-            for one in sockets:
-                one.bind(("127.0.0.1", 0))
-            return cls(*(one.getsockname()[1] for one in sockets))
+    def free(cls, taken: set[int]) -> "Ports":
+        """Ports that nobody listens on at this moment, and that are none of those ``taken``.
+
+        They lie below those that the kernel gives to whoever does not ask for one (ip_local_port_range, 32768 and up):
+        else a component that ends could find its port taken by some connection when it is started again.
+        """
+        found: list[int] = []
+        while len(found) < len(cls.__dataclass_fields__):
+            port = secrets.choice(range(10000, 32768))
+            if port not in taken.union(found) and _is_free(port):
+                found.append(port)
+        return cls(*found)
+
+    def still_free(self) -> "Ports":
+        """The same ports.
+
+        Raises:
+            PodiumError: Somebody has taken one meanwhile.
+        """
+        for name, port in self.as_dict().items():
+            if not _is_free(port):
+                raise PodiumError(
+                    f"Port {port}, which the cluster's {name} had, is taken by another process.",
+                    "Start the cluster again, on other ports: podium up",
+                )
+        return self
 
     def as_dict(self) -> dict[str, int]:
         """The ports by name."""
         return asdict(self)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what has just closed is no hindrance
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def write_files(folder: Path, ports: Ports) -> None:

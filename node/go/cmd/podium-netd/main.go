@@ -10,6 +10,7 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"syscall"
 
@@ -48,15 +50,13 @@ func main() {
 		join(inside, outside)
 	})
 
-	cables, err := net.Listen("unixpacket", filepath.Join(*dir, "switch.sock"))
-	must(err)
+	cables := listen("unixpacket", filepath.Join(*dir, "switch.sock"))
 	unreachable := forbidden(*services)
 	go accept(cables, func(cable net.Conn) {
 		log.Println("a node's link closed:", network.AcceptBess(context.Background(), &guarded{cable, unreachable}))
 	})
 
-	egress, err := net.Listen("unix", filepath.Join(*dir, "egress.sock"))
-	must(err)
+	egress := listen("unix", filepath.Join(*dir, "egress.sock"))
 	must(http.Serve(egress, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodConnect {
 			http.Error(w, "only CONNECT is served here", http.StatusMethodNotAllowed)
@@ -155,6 +155,16 @@ func join(a, b net.Conn) {
 	<-done
 	a.Close()
 	b.Close()
+}
+
+// listen takes the place of a socket that a killed predecessor left.
+func listen(kind, path string) net.Listener {
+	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
+		must(err)
+	}
+	listener, err := net.Listen(kind, path)
+	must(err)
+	return listener
 }
 
 func accept(listener net.Listener, handle func(net.Conn)) {
