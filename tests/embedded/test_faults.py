@@ -40,11 +40,12 @@ def test_a_component_whose_port_is_taken_is_started_again_until_it_is_free(clust
     scheduler, folder = cluster.components["kube-scheduler"], paths.state_dir() / cluster.name
     port = int(scheduler.flags["secure-port"])
     scheduler.stop()
+    before = scheduler.restarts
     with socket.socket() as thief:
         thief.bind(("127.0.0.1", port))
         thief.listen()
         supervisor.ask(folder, do="start", name=scheduler.name)
-        wait_until(lambda: scheduler.restarts, "the scheduler to fail and be started again", limit=60)
+        wait_until(lambda: scheduler.restarts > before, "the scheduler to fail and be started again", limit=60)
         assert "address already in use" in scheduler.log()
         assert not scheduler.health()
     wait_until(scheduler.health, "the scheduler to have its port", limit=60)
