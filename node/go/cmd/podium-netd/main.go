@@ -20,6 +20,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/containers/gvisor-tap-vsock/pkg/types"
@@ -53,7 +54,7 @@ func main() {
 	cables := listen("unixpacket", filepath.Join(*dir, "switch.sock"))
 	unreachable := forbidden(*services)
 	go accept(cables, func(cable net.Conn) {
-		log.Println("a node's link closed:", network.AcceptBess(context.Background(), &guarded{cable, unreachable}))
+		log.Println("a node's link closed:", network.AcceptBess(context.Background(), &guarded{cable, unreachable, netip.MustParseAddr(*gateway), []uint16{53, uint16(*api)}}))
 	})
 
 	egress := listen("unix", filepath.Join(*dir, "egress.sock"))
@@ -94,10 +95,13 @@ func forbidden(services string) []netip.Prefix {
 	return prefixes
 }
 
-// guarded is a node's cable from which frames to forbidden addresses never arrive.
+// guarded is a node's cable from which frames to forbidden addresses never arrive, nor those that open a connection to
+// the gateway, but for what it serves: else they would go on to whoever has that address in the world outside.
 type guarded struct {
 	net.Conn
 	forbidden []netip.Prefix
+	gateway   netip.Addr
+	served    []uint16 // ports of the gateway
 }
 
 func (g *guarded) Read(frame []byte) (int, error) {
@@ -109,21 +113,41 @@ func (g *guarded) Read(frame []byte) (int, error) {
 	}
 }
 
+// allowed knows Ethernet, IPv4 (RFC 791), TCP (RFC 9293) and UDP (RFC 768).
 func (g *guarded) allowed(frame []byte) bool {
-	const header, destination, etherTypeIPv4 = 14, 14 + 16, 0x0800
+	const header, etherTypeIPv4 = 14, 0x0800
 	if len(frame) < header {
 		return false
 	}
-	if len(frame) < destination+4 || binary.BigEndian.Uint16(frame[12:]) != etherTypeIPv4 {
+	if binary.BigEndian.Uint16(frame[12:]) != etherTypeIPv4 {
 		return true
 	}
-	to := netip.AddrFrom4([4]byte(frame[destination : destination+4]))
+	packet := frame[header:]
+	if len(packet) < 20 {
+		return false
+	}
+	to := netip.AddrFrom4([4]byte(packet[16:20]))
 	for _, prefix := range g.forbidden {
 		if prefix.Contains(to) {
 			return false
 		}
 	}
-	return true
+	return to != g.gateway || g.answers(packet)
+}
+
+func (g *guarded) answers(packet []byte) bool {
+	const fragment, tcp, udp, flags, syn, ack = 0x3fff, 6, 17, 13, 0x02, 0x10
+	protocol, segment := packet[9], packet[min(int(packet[0]&0xf)*4, len(packet)):]
+	if protocol != tcp && protocol != udp {
+		return true
+	}
+	if binary.BigEndian.Uint16(packet[6:])&fragment != 0 || len(segment) < 8 || (protocol == tcp && len(segment) < 20) {
+		return false
+	}
+	if protocol == tcp && segment[flags]&(syn|ack) != syn {
+		return true
+	}
+	return slices.Contains(g.served, binary.BigEndian.Uint16(segment[2:]))
 }
 
 type bufferedConn struct {
