@@ -215,11 +215,11 @@ def test_interrupt_ends_the_programs_at_once(store: Store, tmp_path: Path) -> No
     """
     child = tmp_path / "child"
     build = run(script, store)
-    wait_until(lambda: child.exists() and child.read_text(), "the program that the build runs", 10)
+    wait_until(lambda: child.exists() and child.read_text(), "the program that the build runs", 60)
     build.send_signal(signal.SIGINT)
-    _, errors = build.communicate(timeout=10)
+    _, errors = build.communicate(timeout=60)
     assert "KeyboardInterrupt" in errors
-    wait_until(lambda: not _alive(int(child.read_text())), "the build's programs to end", 10)
+    wait_until(lambda: not _alive(int(child.read_text())), "the build's programs to end", 60)
     assert list((store.root / "tmp").iterdir()) == []
 
 
