@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -93,12 +92,6 @@ def small(tmp_path: Path) -> Iterator[Path]:
     yield from _mounted(tmp_path / "small", 100)
 
 
-@pytest.fixture
-def tight(tmp_path: Path) -> Iterator[Path]:
-    """A disk that has room for one node."""
-    yield from _mounted(tmp_path / "tight", 900)
-
-
 @needs_root
 def test_a_disk_that_is_too_small_is_refused_at_once(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PODIUM_STATE", str(small))
@@ -119,35 +112,6 @@ def test_a_folder_that_cannot_be_filled_is_an_error_and_is_gone(tmp_path: Path) 
     assert "could not be laid: [Errno 27] File too large" in done.stderr
     assert "set PODIUM_STATE to a folder on another disk" in done.stderr
     assert not list((tmp_path / "state").iterdir())
-
-
-@needs_root
-@pytest.mark.all
-def test_a_cluster_whose_disk_was_full_comes_back_when_there_is_room(
-    tight: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PODIUM_STATE", str(tight))
-    with Cluster("cramped", nodes=1) as cluster:
-        cluster.kubectl("run", "kept", "--image=podium.test/busybox:1.37", "--", "sleep", "infinity")
-        cluster.kubectl("wait", "--for=condition=Ready", "pod/kept", "--timeout=90s")
-        identity = ["get", "pod", "kept", "-o", "jsonpath={.metadata.uid}"]
-        before = cluster.kubectl(*identity)
-        fill = ["dd", "if=/dev/zero", f"of={tight}/filler", "bs=1M"]
-        assert b"No space left" in subprocess.run(fill, capture_output=True, timeout=60, check=False).stderr
-        wait_until(lambda: _fails(cluster), "the full disk to be noticed", limit=60)
-        (tight / "filler").unlink()
-        wait_until(lambda: not _fails(cluster), "the API server to take objects again", limit=60)
-        cluster.kubectl("wait", "--for=condition=Ready", "node/node-1", "pod/kept", "--timeout=120s")
-        assert cluster.kubectl(*identity) == before
-
-
-def _fails(cluster: Cluster) -> bool:
-    """Whether the cluster cannot store an object."""
-    try:
-        cluster.kubectl("annotate", "--overwrite", "pod/kept", f"tried={time.time()}", limit=20)
-    except PodiumError:
-        return True
-    return False
 
 
 # -- bundles
