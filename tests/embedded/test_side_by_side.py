@@ -67,8 +67,8 @@ def test_names_and_ports_do_not_clash(pair: Pair) -> None:
 
 def test_nodes_of_the_same_address_are_two(pair: Pair) -> None:
     left, right = pair
-    _run(left, "echo left > /root/mark")
-    assert _run(right, "cat /root/mark 2>/dev/null || echo nothing") == "nothing\n"
+    _run(left, "echo left > /var/mark")
+    assert _run(right, "cat /var/mark 2>/dev/null || echo nothing") == "nothing\n"
     assert [_run(cluster, "ip -brief address show vec0").split()[2] for cluster in pair] == [
         f"{network.node_address(1)}/{network.SUBNET.partition('/')[2]}"
     ] * 2
@@ -102,7 +102,7 @@ def test_what_nodes_share_is_never_written_to(pair: Pair) -> None:
     changed = image.stat().st_mtime_ns
     with pytest.raises(PodiumError, match="dd"):
         _run(pair[0], "dd if=/dev/zero of=/dev/ubdb bs=512 count=1 conv=fsync")
-    _run(pair[0], "dd if=/dev/zero of=/root/large bs=1M count=1 conv=fsync; sync")
+    _run(pair[0], "dd if=/dev/zero of=/var/large bs=1M count=1 conv=fsync; sync")
     assert settings.read_bytes() == before
     assert image.stat().st_mtime_ns == changed
 
