@@ -22,10 +22,10 @@ Start = Callable[..., Path]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Any:
-    """Starts a supervisor in a folder of its own; whatever it runs is ended afterwards."""
+    """Starts a supervisor in a folder of its own; what it runs ends after the test, and with the tests if they die."""
 
-    def begin(*processes: dict[str, Any], owner: int | None = None) -> Path:
-        identity = {"pid": owner, "start_time": supervisor.start_time(owner)} if owner else None
+    def begin(*processes: dict[str, Any], owner: int = os.getpid()) -> Path:
+        identity = {"pid": owner, "start_time": supervisor.start_time(owner)}
         (tmp_path / "supervisor.json").write_text(json.dumps({"owner": identity, "processes": processes}))
         subprocess.run([sys.executable, "-I", "-S", supervisor.__file__, str(tmp_path)], check=True, timeout=20)
         return tmp_path
