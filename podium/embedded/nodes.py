@@ -137,6 +137,7 @@ def write_settings(folder: Path, number: int, api_port: int) -> None:
         "etc/kubernetes/pki/ca.crt": ca,
         "etc/kubernetes/pki/kubelet.crt": serving.certificate,
         "etc/kubernetes/pki/kubelet.key": serving.key,
+        "etc/kubernetes/manifests/.keep": b"",  # kubelet complains every second without the folder
         "etc/kubernetes/kubelet.json": json.dumps(_KUBELET, indent=1).encode(),
         "etc/kubernetes/kubelet.conf": kubeconfig(server, ca, kubelet_user, folder.name).encode(),
         "etc/kubernetes/kube-proxy.conf": kubeconfig(server, ca, proxy_user, folder.name).encode(),
