@@ -92,6 +92,12 @@ def small(tmp_path: Path) -> Iterator[Path]:
     yield from _mounted(tmp_path / "small", 100)
 
 
+@pytest.fixture
+def tight(tmp_path: Path) -> Iterator[Path]:
+    """A disk that has room for one node."""
+    yield from _mounted(tmp_path / "tight", 900)
+
+
 @needs_root
 def test_a_disk_that_is_too_small_is_refused_at_once(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PODIUM_STATE", str(small))
@@ -112,6 +118,31 @@ def test_a_folder_that_cannot_be_filled_is_an_error_and_is_gone(tmp_path: Path) 
     assert "could not be laid: [Errno 27] File too large" in done.stderr
     assert "set PODIUM_STATE to a folder on another disk" in done.stderr
     assert not list((tmp_path / "state").iterdir())
+
+
+@needs_root
+@pytest.mark.all
+def test_a_node_that_found_the_disk_full_comes_back_when_there_is_room(
+    tight: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node's memory is a file: the kernel ends when it needs a page of it and the disk has none."""
+    monkeypatch.setenv("PODIUM_STATE", str(tight))
+    with Cluster("cramped", nodes=1) as cluster:
+        cluster.kubectl("run", "kept", "--image=podium.test/busybox:1.37", "--", "sleep", "infinity")
+        cluster.kubectl("wait", "--for=condition=Ready", "pod/kept", "--timeout=90s")
+        uid = ["get", "pod", "kept", "-o", "jsonpath={.metadata.uid}"]
+        started = ["get", "pod", "kept", "-o", "jsonpath={.status.containerStatuses[0].restartCount}"]
+        before = cluster.kubectl(*uid)
+        fill = ["dd", "if=/dev/zero", f"of={tight}/filler", "bs=1M"]
+        assert b"No space left" in subprocess.run(fill, capture_output=True, timeout=60, check=False).stderr
+        with pytest.raises(PodiumError, match="node-1"):
+            cluster.node_exec("node-1", ["dd", "if=/dev/zero", "of=/dev/shm/large", "bs=1M", "count=250"])
+        reports = partial(supervisor.ask, tight / cluster.name, do="status")
+        wait_until(lambda: {r["name"]: r["restarts"] for r in reports()}["node-1"], "the node to end", limit=60)
+        (tight / "filler").unlink()
+        wait_until(lambda: cluster.kubectl(*started) != "0", "the Pod's container to be started again", limit=180)
+        cluster.kubectl("wait", "--for=condition=Ready", "node/node-1", "pod/kept", "--timeout=120s")
+        assert cluster.kubectl(*uid) == before
 
 
 # -- bundles
