@@ -3,7 +3,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help lab test test-all test-labs demo setup lint lock clean
+.PHONY: help lab test test-all demo setup lint lock clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -12,13 +12,10 @@ lab: setup ## JupyterLab on a live cluster; prints its address
 	@podium lab
 
 test: setup lint ## everything a newcomer needs to see pass, in at most 20 minutes
-	pytest -m "not all and not labs"
+	pytest -m "not all"
 
 test-all: setup ## the rest: what `make test` leaves out because it takes long
 	pytest -m all
-
-test-labs: setup ## every lab but the second: its right and wrong answers, each judged on a cluster
-	pytest -m labs
 
 demo: setup ## the main job without a browser: cluster, lesson, a solved lab graded
 	@trap 'podium down' EXIT; set -ex; \
