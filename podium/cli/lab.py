@@ -35,6 +35,7 @@ def _options() -> list[str]:
     # A login shell would set PATH anew, and kubectl would be gone from it.
     shell = json.dumps({"shell_command": [os.environ.get("SHELL") or "sh"]})
     options = ["--ServerApp.ip=127.0.0.1", "--log-level=ERROR", f"--ServerApp.terminado_settings={shell}"]
+    options.append("--LabApp.news_url=None")  # else it asks each learner about news, over the lesson's text
     if os.geteuid() == 0:
         options.append("--allow-root")
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
