@@ -209,6 +209,8 @@ def test_killed_leaves_nothing_running_and_the_next_build_continues(store: Store
 
 def test_interrupt_ends_the_programs_at_once(store: Store, tmp_path: Path) -> None:
     script = f"""
+        import signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
         def make(job):
             job.run("sh", "-c", "echo $$ > {tmp_path}/child; sleep 300", limit=300)
         store.build(Part("long", "making it long", make))

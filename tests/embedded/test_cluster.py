@@ -52,7 +52,7 @@ def test_exec_logs_and_attach(cluster: Cluster, namespace: str) -> None:
     assert cluster.exec("talker", ["cat"], namespace=namespace, input="through the pipe") == "through the pipe"
     with pytest.raises(PodiumError, match="exit code 3"):
         cluster.exec("talker", ["sh", "-c", "exit 3"], namespace=namespace)
-    assert "line 0\n" in cluster.logs("talker", namespace=namespace)
+    wait_until(lambda: "line 0\n" in cluster.logs("talker", namespace=namespace), "the first line in the log", 30)
     for verb in (["logs", "-f"], ["attach"]):
         with subprocess.Popen(
             [cluster.kubectl_path, *verb, "-n", namespace, "talker"],
@@ -194,7 +194,9 @@ def test_security_context_is_obeyed(cluster: Cluster, namespace: str) -> None:
     }  # fmt: skip
     context = {"runAsUser": 1234, "runAsGroup": 4321, "seccompProfile": {"type": "RuntimeDefault"}}
     _pod(cluster, namespace, "careful", securityContext=context, container=secure)
-    words = cluster.logs("careful", namespace=namespace)
+    words = wait_until(
+        lambda: (log := cluster.logs("careful", namespace=namespace)).endswith("only\n") and log, "the log's end", 30
+    )
     assert words.split("\n")[:2] == ["1234", "4321"]
     assert "Seccomp:\t2" in words
     assert "read-only" in words
