@@ -170,7 +170,7 @@ def desks(view: View) -> Iterator[Verdict]:
     found = (
         f"It leads to: {_names(view.backends('desk'))}; it leaves out: {_names(view.backends('desk', ready=False))}."
     )
-    yield Verdict("only", led(), found)
+    yield Verdict("only", holds and led(), found)  # while it waits to be restarted, a Pod is left out as well
 
 
 @task(

@@ -193,7 +193,7 @@ def mend(work: Work, **container: object) -> None:
 
 @answer("04.5")
 def time_before_the_first_question(work: Work) -> None:
-    mend(work, livenessProbe=SLOW["livenessProbe"] | {"initialDelaySeconds": 15})
+    mend(work, livenessProbe=SLOW["livenessProbe"] | {"initialDelaySeconds": 20})
 
 
 @answer("04.5")
