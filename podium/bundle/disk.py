@@ -84,8 +84,8 @@ def _lay_root(job: Job, recipe: Path, tree: Path) -> None:
 
 
 def _format(job: Job, tree: Path, image: Path, size: str) -> None:
-    """Make a sparse ext4 image that holds ``tree``; without a journal, for each node writes to a throw-away overlay."""
-    options = ("-O", "^has_journal", "-m", "0", "-E", "lazy_itable_init=0,root_owner=0:0,nodiscard")
+    """Make a sparse ext4 image that holds ``tree``; with a small journal, for a node's kernel may be killed."""
+    options = ("-J", "size=8", "-m", "0", "-E", "lazy_itable_init=0,root_owner=0:0,nodiscard")
     job.run("mke2fs", "-q", "-F", "-t", "ext4", *options, "-d", tree, image, size, limit=600)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from podium.bundle.debian import Apt
 from podium.bundle.store import Job, Part
+from podium.errors import PodiumError
 
 # Sources of hardware that a process does not have. Their Kconfig files and Makefiles stay: the build reads them.
 _SKIP = [
@@ -17,6 +18,16 @@ _SKIP = [
     "tools/testing/*",
     "Documentation/*",
 ]
+
+_CHANGES = (
+    # Linked statically it also runs on machines with an older C library. Kconfig forbids that because some network
+    # transports look up host names; a node's is a socket.
+    ("arch/um/Kconfig", "\tdepends on !MAY_HAVE_RUNTIME_DEPS\n", ""),
+    # A node's memory is a file. In a folder, the machine would write it to the disk again and again; /dev/shm is often
+    # too small. This one is in memory and has no folder: https://man7.org/linux/man-pages/man2/memfd_create.2.html.
+    ("arch/um/os-Linux/mem.c", "fd = make_tempfile(TEMPNAME_TEMPLATE);", 'fd = memfd_create("memory", MFD_CLOEXEC);'),
+)
+_OLDER = "Take the version in node/lock.toml, or look what became of it and mend podium/bundle/kernel.py."
 
 
 def part(recipe: Path, pin: dict[str, Any]) -> Part:
@@ -67,8 +78,9 @@ def _unpack(job: Job, tree: Path, version: Path, pin: dict[str, Any]) -> None:
     job.run("tar", "-xJf", archive, "-C", tree, "--strip-components=1", *skip, limit=600)
     (tree / "Documentation").mkdir(exist_ok=True)
     (tree / "Documentation/Kconfig").touch()
-    # Linked statically it also runs on machines with an older C library. Kconfig forbids that because some network
-    # transports look up host names; a node's is a socket.
-    options = tree / "arch/um/Kconfig"
-    options.write_text(options.read_text().replace("\tdepends on !MAY_HAVE_RUNTIME_DEPS\n", ""))
+    for file, old, new in _CHANGES:
+        text = (tree / file).read_text()
+        if old not in text:
+            raise PodiumError(f"{file} of Linux {number} has no {old.strip()!r}, which Podium changes.", _OLDER)
+        (tree / file).write_text(text.replace(old, new))
     version.write_text(f"{package.name.split('_')[0]} {number}")

@@ -25,7 +25,7 @@ MOST_NODES = 5
 START_LIMIT = 120.0  # seconds for the API server, and for each node
 NODE_MEMORY_MB = 640
 CONTROL_PLANE_DISK_MB = 100
-NODE_DISK_MB = NODE_MEMORY_MB + 50  # its memory is a file in the cluster's folder
+NODE_DISK_MB = 250  # what it writes in the course
 OTHER_DISK = "Free some space, or set PODIUM_STATE to a folder on another disk."
 Say = Callable[[str], object]
 
@@ -180,7 +180,7 @@ class Embedded:
         return {port for state in states for port in state.get("ports", {}).values()}
 
     def _check_room(self, need: int) -> None:
-        """Raise PodiumError unless the disk has this many MiB to spare: a kernel whose memory finds no room panics."""
+        """Raise PodiumError unless the disk has so many MiB to spare: a kernel that can't write to its disk panics."""
         free = shutil.disk_usage(self.folder.parent).free >> 20
         if free < need:
             raise PodiumError(f"{need} MB are needed in {self.folder.parent}, and {free} MB are free.", OTHER_DISK)

@@ -57,7 +57,7 @@ _EGRESS: dict[str, Any] = {
 
 # A node starts few containers at a time. The cluster's DNS comes first, with the user's first Pods; then the rest.
 _ADD_ONS = """
-"$1" wait --for=condition=Available deployment/coredns --namespace=kube-system --timeout=300s
+"$1" rollout status deployment/coredns --namespace=kube-system --timeout=300s
 "$1" apply --filename="$2"
 """
 

@@ -63,6 +63,7 @@ def process(bundle: Bundle, number: int, memory_mb: int) -> dict[str, Any]:
         "umid=uml",
         "root=/dev/ubda",
         "rw",
+        "rootflags=nobarrier,errors=panic",  # the disk needs to outlive the kernel, not the machine
         "init=/sbin/podium-node",
         f"ubd0={name}/disk.cow,{bundle.disk}",
         f"ubd1r={name}/settings.tar",
@@ -72,10 +73,7 @@ def process(bundle: Bundle, number: int, memory_mb: int) -> dict[str, Any]:
         "quiet",
         "loglevel=4",
     ]
-    # The kernel keeps the node's memory in a file that it has deleted, in TMPDIR: /dev/shm may be far too small.
-    return {
-        "name": name, "argv": kernel, "env": {"TMPDIR": name}, "log": f"{name}/console.log", "needs": "network",
-    }  # fmt: skip
+    return {"name": name, "argv": kernel, "log": f"{name}/console.log", "needs": "network"}
 
 
 def write_settings(folder: Path, number: int, api_port: int) -> None:

@@ -95,7 +95,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def tight(tmp_path: Path) -> Iterator[Path]:
     """A disk that has room for one node."""
-    yield from _mounted(tmp_path / "tight", 900)
+    yield from _mounted(tmp_path / "tight", 500)
 
 
 @needs_root
@@ -125,7 +125,7 @@ def test_a_folder_that_cannot_be_filled_is_an_error_and_is_gone(tmp_path: Path) 
 def test_a_node_that_found_the_disk_full_comes_back_when_there_is_room(
     tight: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A node's memory is a file: the kernel ends when it needs a page of it and the disk has none."""
+    """A node's disk is a file: the kernel ends when it can't write there, and starts again."""
     monkeypatch.setenv("PODIUM_STATE", str(tight))
     with Cluster("cramped", nodes=1) as cluster:
         cluster.kubectl("run", "kept", "--image=podium.test/busybox:1.37", "--", "sleep", "infinity")
@@ -136,7 +136,7 @@ def test_a_node_that_found_the_disk_full_comes_back_when_there_is_room(
         fill = ["dd", "if=/dev/zero", f"of={tight}/filler", "bs=1M"]
         assert b"No space left" in subprocess.run(fill, capture_output=True, timeout=60, check=False).stderr
         with pytest.raises(PodiumError, match="node-1"):
-            cluster.node_exec("node-1", ["dd", "if=/dev/zero", "of=/dev/shm/large", "bs=1M", "count=250"])
+            cluster.node_exec("node-1", ["dd", "if=/dev/zero", "of=/var/large", "bs=1M", "count=250", "conv=fsync"])
         reports = partial(supervisor.ask, tight / cluster.name, do="status")
         wait_until(lambda: {r["name"]: r["restarts"] for r in reports()}["node-1"], "the node to end", limit=60)
         (tight / "filler").unlink()
