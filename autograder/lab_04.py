@@ -117,7 +117,7 @@ def alive(view: View) -> Iterator[Verdict]:
 
 @task(
     "04.5",
-    Criterion("ready", 2, "The Pod slow becomes Ready and stays so.", "kubectl describe pod slow"),
+    Criterion("ready", 2, "The Pod slow becomes Ready at its first start and stays so.", "kubectl describe pod slow"),
     Criterion("calm", 1, "Its container is never restarted.", "kubectl get pod slow: the column RESTARTS"),
     Criterion(
         "strict",
@@ -128,12 +128,14 @@ def alive(view: View) -> Iterator[Verdict]:
 )
 def slow(view: View) -> Iterator[Verdict]:
     """A slow start under a strict liveness probe."""
-    ready = view.stays_ready("slow")
+    steady = view.stays_ready("slow")
     pod = view.pod("slow")
+    # On a busy node the Pod that was given may get through at last: what was restarted earns nothing.
+    ready = steady and pod is not None and _count(pod) == 0
     yield Verdict("ready", ready, state_of(pod))
     if pod is None:
         return
-    yield Verdict("calm", ready and _count(pod) == 0, f"It was restarted {_count(pod)} times.")
+    yield Verdict("calm", ready, f"It was restarted {_count(pod)} times.")
     probe = pod.spec.containers[0].liveness_probe
     notices = probe and probe.period_seconds * probe.failure_threshold
     found = f"It would notice after {notices} s." if notices else "It has no liveness probe."
