@@ -1,6 +1,5 @@
 """The root disk of a node: an ext4 image with Debian's userland, containerd, kubelet, and the images unpacked."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -92,11 +91,10 @@ def _format(job: Job, tree: Path, image: Path, size: str) -> None:
 def _import(job: Job, disk: Path, images: Path) -> None:
     """Boot the disk once in build mode: all files become root's, and containerd unpacks the images."""
     output = job.run(
-        *(job.need("kernel") / "linux", "mem=1G", "ncpus=1", "seccomp=on", f"uml_dir={job.scratch}"),
+        *(job.need("kernel") / "linux", "mem=1G", "seccomp=on", f"uml_dir={job.scratch}"),
         *(f"ubd0={disk}", f"ubd1={images}", "root=/dev/ubda", "rw", "init=/sbin/podium-node", "podium=build"),
         *("con0=null,fd:1", "con=null"),
         limit=600,
-        env={"TMPDIR": os.fspath(job.scratch)},
     )
     if _DONE not in output:
         last = "\n".join(output.splitlines()[-8:])

@@ -24,7 +24,7 @@ from podium.waiting import wait_until
 MOST_NODES = 5
 START_LIMIT = 120.0  # seconds for the API server, and for each node
 NODE_MEMORY_MB = 640
-CONTROL_PLANE_DISK_MB = 100
+CONTROL_PLANE_DISK_MB = 250  # the logs of etcd, as long when empty as when full, and the audit log
 NODE_DISK_MB = 250  # what it writes in the course
 OTHER_DISK = "Free some space, or set PODIUM_STATE to a folder on another disk."
 Say = Callable[[str], object]

@@ -95,7 +95,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def tight(tmp_path: Path) -> Iterator[Path]:
     """A disk that has room for one node."""
-    yield from _mounted(tmp_path / "tight", 500)
+    yield from _mounted(tmp_path / "tight", 550)
 
 
 @needs_root
