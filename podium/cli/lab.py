@@ -4,9 +4,14 @@ import argparse
 import json
 import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from podium.cluster import open as open_cluster
+
+_CONFIG = Path(__file__).parent / "jupyter"
+"""Without announcements: JupyterLab would ask each learner about news, over the lesson's text
+(https://jupyterlab.readthedocs.io/en/stable/user/announcements.html)."""
 
 
 def register(commands: argparse._SubParsersAction) -> None:
@@ -26,7 +31,8 @@ def run(arguments: argparse.Namespace) -> NoReturn:
     print("Starting the cluster …", flush=True)
     cluster = open_cluster(nodes=arguments.nodes, owner=os.getpid())
     print("The cluster is ready. JupyterLab comes up in a few seconds; Ctrl-C ends it.", flush=True)
-    environment = cluster.environment() | {"PODIUM_CLUSTER": cluster.name}
+    config = os.pathsep.join(filter(None, (str(_CONFIG), os.environ.get("JUPYTER_CONFIG_PATH"))))
+    environment = cluster.environment() | {"PODIUM_CLUSTER": cluster.name, "JUPYTER_CONFIG_PATH": config}
     os.execve(sys.executable, [sys.executable, "-m", "jupyterlab", *_options()], environment)
 
 
@@ -35,7 +41,6 @@ def _options() -> list[str]:
     # A login shell would set PATH anew, and kubectl would be gone from it.
     shell = json.dumps({"shell_command": [os.environ.get("SHELL") or "sh"]})
     options = ["--ServerApp.ip=127.0.0.1", "--log-level=ERROR", f"--ServerApp.terminado_settings={shell}"]
-    options.append("--LabApp.news_url=None")  # else it asks each learner about news, over the lesson's text
     if os.geteuid() == 0:
         options.append("--allow-root")
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):

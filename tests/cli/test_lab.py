@@ -50,6 +50,10 @@ def test_lab_serves_on_loopback_with_a_token_and_leaves_nothing(server: tuple[su
         assert answer.status == 200
     with pytest.raises(HTTPError, match="403"):
         urlopen(url.partition("/lab")[0] + "/api/contents", timeout=10)
+    with urlopen(url, timeout=10) as page:
+        settings = re.search(r'"disabledExtensions": (\[.*?\])', page.read().decode())
+    assert settings
+    assert "@jupyterlab/apputils-extension:announcements" in settings[1]
 
     cluster = Cluster(NAME)
     environment = Path(f"/proc/{process.pid}/environ").read_bytes().decode().split("\0")
