@@ -6,6 +6,7 @@ import subprocess
 import urllib.request
 
 from podium.cluster import Cluster
+from podium.errors import PodiumError
 from podium.waiting import wait_until
 
 
@@ -52,11 +53,14 @@ def test_a_service_carries_udp_between_nodes(cluster: Cluster, namespace: str) -
     cluster.kubectl("expose", "-n", namespace, "pod", "server", "--protocol=UDP", "--port=53", "--target-port=8081")
     pod = f"/api/v1/namespaces/{namespace}/pods/client:8080/proxy"
     dial = f"{pod}/dial?host=server&port=53&protocol=udp&request=hostname&tries=1"
-    wait_until(
-        lambda: json.loads(cluster.kubectl("get", "--raw", dial)).get("responses") == ["server"],
-        "the server to answer through its Service",
-        limit=60,
-    )
+
+    def answers() -> bool:
+        try:
+            return json.loads(cluster.kubectl("get", "--raw", dial)).get("responses") == ["server"]
+        except PodiumError:  # the client runs, but does not listen yet
+            return False
+
+    wait_until(answers, "the server to answer through its Service", limit=60)
 
 
 def _images(cluster: Cluster) -> list[str]:
