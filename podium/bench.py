@@ -1,18 +1,23 @@
 """Podium's own figures, measured here: nothing in the documentation is typed in by hand."""
 
+import json
 import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from podium.cluster import Cluster
+from podium.errors import PodiumError
 from podium.waiting import wait_until
 
 SETTLE_S, IDLE_S = 20.0, 20.0  # before idle CPU is measured, and for how long
+PAIRS = 9  # of Pods, one with a trace on and one without
 UNITS = {
     "first_pod_s": "nothing to first Pod Ready, one node (s)",
     "node_s": "one more node (s)",
@@ -20,6 +25,7 @@ UNITS = {
     "down_s": "down (s)",
     "memory_mb": "memory charged, one node (MB)",
     "idle_cpu_percent": "idle, one node (% of a core)",
+    "traced_percent": "a Pod gets Ready later with a trace on (%)",
 }
 
 _POD = """
@@ -76,6 +82,7 @@ def _one_run() -> dict[str, float]:
             time.sleep(IDLE_S)
             idle = 100 * (_cpu_seconds(cluster) - before) / (time.monotonic() - began)
             memory = charged(cluster)
+            traced = traced_percent(cluster, PAIRS)
             began = time.monotonic()
             cluster.add_node()
             node = time.monotonic() - began
@@ -88,8 +95,54 @@ def _one_run() -> dict[str, float]:
             down = time.monotonic() - began
     return {
         "first_pod_s": first_pod, "node_s": node, "reset_s": reset, "down_s": down, "memory_mb": memory,
-        "idle_cpu_percent": idle,
+        "idle_cpu_percent": idle, "traced_percent": traced,
     }  # fmt: skip
+
+
+def traced_percent(cluster: Cluster, pairs: int) -> float:
+    """By how much later a Pod gets Ready with a trace on, in %: the median of pairs, of which each begins in turn."""
+    import yaml
+
+    from podium.trace import trace_pod
+
+    later = []
+    for pair in range(pairs):
+        manifest = yaml.safe_load(_POD)
+        took = {}
+        for traced in (pair % 2 == 0, pair % 2 == 1):
+            manifest["metadata"]["name"] = name = f"pair-{pair}-{'traced' if traced else 'plain'}"
+            if traced:
+                took[traced] = _to_ready(cluster, name, partial(trace_pod, manifest, cluster))
+            else:
+                took[traced] = _to_ready(
+                    cluster, name, partial(cluster.kubectl, "create", "-f", "-", input=json.dumps(manifest))
+                )
+            cluster.kubectl("delete", "pod", name)
+        later.append(100 * (took[True] / took[False] - 1))
+    return statistics.median(later)
+
+
+def _to_ready(cluster: Cluster, name: str, create: Callable[[], object]) -> float:
+    """Seconds from the first sight of a Pod to its being Ready, both by one watch. ``create`` runs meanwhile."""
+    from kubernetes.client import CoreV1Api
+    from kubernetes.watch import Watch
+
+    core, watch = CoreV1Api(cluster.api), Watch()
+    version = core.list_namespaced_pod("default").metadata.resource_version
+    with ThreadPoolExecutor(1) as pool:
+        created = pool.submit(create)
+        began = 0.0
+        for event in watch.stream(
+            core.list_namespaced_pod, "default", field_selector=f"metadata.name={name}", resource_version=version,
+            timeout_seconds=90,
+        ):  # fmt: skip
+            began = began or time.monotonic()
+            if any(c.type == "Ready" and c.status == "True" for c in event["object"].status.conditions or []):
+                took = time.monotonic() - began
+                watch.stop()
+                created.result()
+                return took
+    raise PodiumError(f"Pod {name} was not Ready within 90 s.", f"See why: podium kubectl -- describe pod {name}")
 
 
 def _tree(cluster: Cluster) -> Iterator[Path]:

@@ -43,6 +43,7 @@ def svg(trace: Trace) -> str:
     width = _LEFT + _LANE * max(len(lanes), 3) + 380
     bottom = _TOP + _ROW * len(trace) + 8
     rows = {step: _TOP + _ROW * (index + 0.5) + 4 for index, step in enumerate(trace)}
+    arrow = f"podium-arrow-{id(trace):x}"  # a page may hold several pictures, and the names in them are the page's
     parts = []
     for name, x in lanes.items():
         colour, shape = style(name)
@@ -61,7 +62,7 @@ def svg(trace: Trace) -> str:
             bend = f"{x1} {y} {x1} {y} {x2 - 8} {y}" if x2 > x1 else f"{x2} {y1} {x2} {y1} {x2} {y - 7}"
             parts.append(
                 f'<path d="M{x1} {y1}C{bend}" fill="none" stroke="currentColor" stroke-opacity=".35" '
-                f'marker-end="url(#podium-arrow)"/>'
+                f'marker-end="url(#{arrow})"/>'
             )
     for step, y in rows.items():
         x = lanes[step.component]
@@ -78,7 +79,7 @@ def svg(trace: Trace) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {bottom + 6}" role="img" aria-label="{name}" '
         f'style="width:100%;max-width:{width}px" font-family="system-ui, DejaVu Sans, sans-serif" font-size="11" '
-        'fill="currentColor"><defs><marker id="podium-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
+        f'fill="currentColor"><defs><marker id="{arrow}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
         'markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8Z" fill="currentColor" fill-opacity=".5"/></marker></defs>'
         f"{''.join(parts)}</svg>"
     )

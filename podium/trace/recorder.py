@@ -3,22 +3,27 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
+
+from kubernetes import client
+from kubernetes.client.exceptions import OpenApiException
+from urllib3.exceptions import HTTPError
 
 from podium.cluster import Cluster
 from podium.cluster import open as open_cluster
 from podium.errors import PodiumError, UsageError, WaitedTooLong
-from podium.trace import audit, causes, clocks, containerd, etcd, klog, kubelet, proxy, scheduler
+from podium.trace import audit, causes, clocks, containerd, etcd, klog, kubelet, proxy, scheduler, verbosity
 from podium.trace.model import Step, Trace
 from podium.waiting import wait_until
 
-if TYPE_CHECKING:
-    from kubernetes.client import V1Pod
-
 _ALL = 1_000_000  # lines: a log whole
+_RECENT = 3_000  # lines: what a log holds of the last seconds, at the verbosity that a trace asks for
+_PATIENCE = 0.03  # seconds that a live picture waits for a log
 _SETTLE = 10.0  # seconds for records that are still on their way
 _CLOCKS = 1.0  # seconds by which a node's clock is surely not off
+_API = "the API server's list of Pods"
 _STARTING = {"ContainerCreating", "PodInitializing"}
 
 
@@ -59,7 +64,7 @@ def trace_pod(
 
     Raises:
         UsageError: The manifest is of another kind, or ``until`` is something else.
-        PodiumError: The API server does not answer.
+        PodiumError: There is no cluster, and none could be started.
 
     Example:
         >>> with trace_pod("web") as trace:  # doctest: +SKIP
@@ -86,16 +91,11 @@ def trace_pod(
 def _follow(cluster: Cluster, kind: str, name: str, namespace: str, until: str, limit: float) -> Iterator[Trace]:
     with Recorder(cluster, kind, name, namespace) as recorder:
         yield recorder.trace
-        if recorder.trace.outcome.startswith("It was refused"):
-            time.sleep(0.2)
-        else:
-            recorder.trace.outcome = recorder.wait(until, limit)
-        recorder.settle()
-        recorder.read()
+        recorder.follow(until, limit)
 
 
 class Recorder:
-    """What runs while a trace does.
+    """What runs while a trace does. One that was stopped may be entered again: the trace goes on.
 
     Args:
         cluster: The cluster.
@@ -107,22 +107,28 @@ class Recorder:
     def __init__(self, cluster: Cluster, kind: str, name: str, namespace: str) -> None:
         if kind not in ("pod", "deployment"):
             raise UsageError(f"A trace follows a Pod or a Deployment, not a {kind}.")
-        from kubernetes import client
-
         self._cluster, self._kind, self._name, self._namespace = cluster, kind, name, namespace
         self._core, self._apps = client.CoreV1Api(cluster.api), client.AppsV1Api(cluster.api)
         self._stack = ExitStack()
-        self._watch: etcd.Watch | None = None
+        self._watches: list[etcd.Watch] = []
+        self._fetches: dict[str, Future[str]] = {}
+        self._texts: dict[str, str] = {}
+        self._since = 0.0
+        self._stopped = False
         self.trace = Trace(f"{kind.capitalize()} {name}")
 
     def __enter__(self) -> "Recorder":
-        for component, verbosity in self._talkative():
-            with self._telling(f"{component}'s log at verbosity {verbosity}"):
-                self._raise(component, verbosity)
+        for component, level in self._talkative():
+            with self._telling(f"{component}'s log at verbosity {level}"):
+                self._stack.callback(self._lower, component, verbosity.more(self._cluster, component, level))
+        self._pool = self._stack.enter_context(ThreadPoolExecutor(thread_name_prefix="podium-log"))
         with self._telling(etcd.SOURCE):
-            self._watch = etcd.Watch(self._cluster)
-            self._stack.callback(self._watch.close)
-        self._since = time.time()
+            self._watches.append(etcd.Watch(self._cluster))
+            self._stack.callback(self._watches[-1].close)
+        if self._since:
+            self.trace.missing["the time until it was followed again"] = "nobody watched etcd"
+        self._since = self._since or time.time()
+        self._stopped = False
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -136,6 +142,8 @@ class Recorder:
             yield
         except PodiumError as error:
             self.trace.missing[source] = error.what
+        except (HTTPError, OpenApiException) as error:
+            self.trace.missing[source] = f"it does not answer: {error}"
 
     def _talkative(self) -> list[tuple[str, int]]:
         return [
@@ -143,19 +151,41 @@ class Recorder:
             *((f"{node}/kubelet", kubelet.VERBOSITY) for node in self._cluster.nodes()),
         ]
 
-    def _raise(self, name: str, verbosity: int) -> None:
-        component = self._cluster.components[name]
-        usual = int(component.flags.get("v", "0"))
-        component.set_verbosity(verbosity)
-        self._stack.callback(self._lower, name, usual)
-
-    def _lower(self, name: str, usual: int) -> None:
+    def _lower(self, name: str, less: Callable[[], None]) -> None:
         with self._telling(f"{name}'s usual verbosity"):
-            self._cluster.components[name].set_verbosity(usual)
+            less()
+
+    def follow(self, until: str, limit: float, on_change: Callable[[], object] | None = None) -> bool:
+        """Wait until the Pod has arrived, and fill the trace.
+
+        Args:
+            until: See :func:`trace_pod`.
+            limit: Seconds.
+            on_change: Called whenever the trace may have grown. With it, the sources are read all the time: what takes
+                a call into a node (the containers' processes, the rules) only at the end.
+
+        Returns:
+            Whether it came to its end: it was not stopped.
+        """
+        if self.trace.outcome.startswith("It was refused"):
+            time.sleep(0.2)
+        else:
+            self.trace.outcome = self.wait(until, limit, on_change)
+        if self._stopped:
+            return False
+        self.settle()
+        self.read()
+        if on_change:
+            on_change()
+        return True
+
+    def stop(self) -> None:
+        """Let :meth:`follow` come to its end, wherever the Pod is."""
+        self._stopped = True
 
     # -- when it is over
 
-    def pods(self) -> "list[V1Pod]":
+    def pods(self) -> list[client.V1Pod]:
         """The Pods that are followed, as they are now."""
         pods = self._core.list_namespaced_pod(self._namespace).items
         if self._kind == "pod":
@@ -168,13 +198,23 @@ class Recorder:
     def _owned(each: Any, owners: set[str]) -> bool:
         return any(owner.name in owners for owner in each.metadata.owner_references or [])
 
-    def wait(self, until: str, limit: float) -> str:
+    def wait(self, until: str, limit: float, on_change: Callable[[], object] | None = None) -> str:
         """Wait until the Pod has arrived or the cluster says that it can't.
 
         Returns:
             How it ended, in one sentence.
         """
-        ended: Callable[[], str] = self._gone if until == "deleted" else lambda: self._arrived(until == "failed")
+
+        def ended() -> str:
+            if self._stopped:
+                return "It is no longer followed."
+            with self._telling(_API):
+                if on_change:
+                    self.read(live=True)
+                    on_change()
+                return self._gone() if until == "deleted" else self._arrived(until == "failed")
+            return ""
+
         try:
             return wait_until(ended, f"{self.trace.subject} to be {until}", limit, every=0.2)
         except WaitedTooLong as error:
@@ -198,16 +238,20 @@ class Recorder:
 
     def _unhealthy(self) -> str:
         """The last warning about the Pods."""
-        names = {pod.metadata.name for pod in self.pods()}
-        events = self._core.list_namespaced_event(self._namespace, field_selector="type=Warning").items
-        told = [event for event in events if event.involved_object.name in names]
-        return max(told, key=lambda event: int(event.metadata.resource_version)).message if told else ""
+        with self._telling(_API):
+            names = {pod.metadata.name for pod in self.pods()}
+            events = self._core.list_namespaced_event(self._namespace, field_selector="type=Warning").items
+            told = [event for event in events if event.involved_object.name in names]
+            return max(told, key=lambda event: int(event.metadata.resource_version)).message if told else ""
+        return ""
 
     # -- the sources
 
     def settle(self) -> None:
         """Wait for the records of what has happened: the audit log's last one, and every kube-proxy's rules."""
-        pods = self.pods()
+        pods: list[client.V1Pod] = []
+        with self._telling(_API):
+            pods = self.pods()
         newest = {pod.metadata.name: int(pod.metadata.resource_version) for pod in pods}
 
         def logged() -> bool:
@@ -219,14 +263,14 @@ class Recorder:
             wait_until(logged, "the audit log to have the Pod's last version", _SETTLE)
         for pod in pods:
             ready = any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or [])
-            if ready and self._services(pod):
-                with self._telling(f"the rules for {pod.metadata.name}"):
+            with self._telling(f"the rules for {pod.metadata.name}"):
+                if ready and self._services(pod):
                     wait_until(
                         lambda address=pod.status.pod_ip: all(self._rules(address).values()),
                         "every kube-proxy to have rules for the Pod", _SETTLE, every=0.5,
                     )  # fmt: skip
 
-    def _services(self, pod: "V1Pod") -> list[str]:
+    def _services(self, pod: client.V1Pod) -> list[str]:
         """The Services that select a Pod."""
         labels = (pod.metadata.labels or {}).items()
         services = self._core.list_namespaced_service(self._namespace).items
@@ -238,73 +282,89 @@ class Recorder:
     def _requests(self) -> tuple[list[Step], audit.Family]:
         family = audit.Family(self._namespace)
         family.add(f"{self._kind}s", self._name)
-        for pod in self.pods():
-            family.add("pods", pod.metadata.name, self._cluster.api.sanitize_for_serialization(pod))
+        with self._telling(_API):
+            for pod in self.pods():
+                family.add("pods", pod.metadata.name, self._cluster.api.sanitize_for_serialization(pod))
         return audit.steps(self._cluster.audit_log(self._since), family), family
 
-    def read(self) -> None:
-        """Read every source, and fill the trace."""
+    def read(self, live: bool = False) -> None:
+        """Read every source, and fill the trace.
+
+        Args:
+            live: Read the ends of the logs only, and nothing that takes a call into a node.
+        """
         steps, family = self._requests()
-        if not steps:
-            self.trace.missing[audit.SOURCE] = "it has no request about it"
-        if self._watch:
-            steps += self._watch.steps(family, self._since)
+        for watch in self._watches:
+            steps += watch.steps(family, self._since)
         with self._telling(scheduler.SOURCE):
-            log = self._log(scheduler.COMPONENT, 0)
+            log = self._log(scheduler.COMPONENT, 0, live)
             for pod in family.pods:
                 steps += scheduler.steps(log, pod, self._namespace)
-        ahead = {node: self._offset(node, steps) for node in self._cluster.nodes()}
-        for node, offset in ahead.items():
+        ahead: dict[str, float] = {}
+        for node in self._cluster.nodes():
             here = {name: pod for name, pod in family.pods.items() if pod.get("spec", {}).get("nodeName") == node}
             if here:
-                steps += self._node(node, here, offset)
+                steps += self._node(node, here, steps, ahead, live)
         _name_containers(steps)
         causes.link(steps)
-        for node, offset in ahead.items():
-            steps += self._proxy(node, steps, family, offset)
-        for source in (scheduler.SOURCE, kubelet.SOURCE, containerd.SOURCE, etcd.SOURCE):
-            if not any(step.source == source for step in steps):
+        for node in self._cluster.nodes():
+            steps += self._proxy(node, steps, family, ahead.get(node, 0), live)
+        for source in (audit.SOURCE, scheduler.SOURCE, kubelet.SOURCE, containerd.SOURCE, etcd.SOURCE):
+            if not live and not any(step.source == source for step in steps):
                 self.trace.missing.setdefault(source, "it has no word about it")
         self.trace.fill(steps)
 
-    def _log(self, component: str, offset: float) -> list[klog.Line]:
-        lines = klog.parse(self._cluster.components[component].log(_ALL))
-        return klog.shifted(lines, offset, self._since)
+    def _text(self, component: str, live: bool) -> str:
+        """A log. Live, its end as it was a moment ago, for a node may take longer to answer than a picture can wait."""
+        log = self._cluster.components[component].log
+        if not live:
+            return log(_ALL)
+        fetch = self._fetches.get(component)
+        if fetch is None:
+            fetch = self._fetches[component] = self._pool.submit(log, _RECENT)
+        if wait([fetch], _PATIENCE).done:
+            del self._fetches[component]
+            self._texts[component] = fetch.result()
+        return self._texts.get(component, "")
 
-    def _offset(self, node: str, steps: list[Step]) -> float:
-        """How far a node's clock is behind, in seconds."""
-        with self._telling(f"{node}: {kubelet.SOURCE}"):
-            lines = klog.parse(self._cluster.components[f"{node}/kubelet"].log(_ALL))
-            measured = clocks.offset(node, klog.shifted(lines, 0, self._since - _CLOCKS), steps)
-            if measured is None and any(step.facts.get("node") == node for step in steps):
-                self.trace.missing[f"{node}'s clock"] = "no record to compare it with the API server's"
-            return measured or 0
-        return 0
+    def _log(self, component: str, offset: float, live: bool) -> list[klog.Line]:
+        return klog.shifted(klog.parse(self._text(component, live)), offset, self._since)
 
-    def _node(self, node: str, pods: dict[str, dict[str, Any]], offset: float) -> list[Step]:
+    def _node(
+        self, node: str, pods: dict[str, dict[str, Any]], requests: list[Step], ahead: dict[str, float], live: bool
+    ) -> list[Step]:
+        """What a node's own logs tell, by the API server's clock; how far the node's is behind it is noted."""
         steps: list[Step] = []
+        ahead[node] = 0
         with self._telling(f"{node}: {kubelet.SOURCE}"):
-            log = self._log(f"{node}/kubelet", offset)
+            log = klog.parse(self._text(f"{node}/kubelet", live))
+            measured = clocks.offset(node, klog.shifted(log, 0, self._since - _CLOCKS), requests)
+            if measured is not None:
+                ahead[node] = measured
+            elif not live:
+                self.trace.missing[f"{node}'s clock"] = "no record to compare it with the API server's"
+            log = klog.shifted(log, ahead[node], self._since)
             for pod in pods:
                 steps += kubelet.steps(log, node, pod, self._namespace)
         with self._telling(f"{node}: {containerd.SOURCE}"):
-            calls = containerd.parse(self._cluster.components[f"{node}/containerd"].log(_ALL))
-            calls = klog.shifted(calls, offset, 0)
+            calls = containerd.parse(self._text(f"{node}/containerd", live))
+            calls = klog.shifted(calls, ahead[node], 0)
             for name, pod in pods.items():
-                images = {container["image"] for container in pod["spec"]["containers"]}
-                uid = pod["metadata"]["uid"]
+                spec, uid = pod["spec"], pod["metadata"]["uid"]
+                images = {container["image"] for container in spec["containers"] + spec.get("initContainers", [])}
                 steps += containerd.steps(calls, node, name, uid, images, self._since)
-                steps += containerd.inspected(self._cluster, node, name, uid, offset, self._since)
+                if not live:
+                    steps += containerd.inspected(self._cluster, node, name, uid, ahead[node], self._since)
         return steps
 
-    def _proxy(self, node: str, steps: list[Step], family: audit.Family, offset: float) -> list[Step]:
+    def _proxy(self, node: str, steps: list[Step], family: audit.Family, offset: float, live: bool) -> list[Step]:
         writes = [step for step in steps if step.component == "etcd" and step.facts["resource"] == "endpointslices"]
         if not writes:
             return []
         with self._telling(f"{node}: {proxy.SOURCE}"):
-            log = self._log(f"{node}/kube-proxy", offset)
-            addresses = {pod.get("status", {}).get("podIP", "") for pod in family.pods.values()} - {""}
-            present = {address: proxy.rules(self._cluster, node, address) for address in addresses}
+            log = self._log(f"{node}/kube-proxy", offset, live)
+            addresses = {pod.get("status", {}).get("podIP", "") for pod in family.pods.values()} - {"", None}
+            present = {} if live else {each: proxy.rules(self._cluster, node, each) for each in addresses}
             return proxy.steps(log, node, sorted(writes, key=lambda write: write.start), present)
         return []
 
@@ -317,7 +377,7 @@ def _name_containers(steps: list[Step]) -> None:
             step.object = names.get(step.facts["id"], step.object)
 
 
-def _verdict(pod: "V1Pod", failed: bool) -> str:
+def _verdict(pod: client.V1Pod, failed: bool) -> str:
     """How a Pod has ended up, as its status says; empty while it is on its way. Ready is no end for one that fails."""
     conditions = {c.type: c for c in pod.status.conditions or []}
     scheduled, ready = conditions.get("PodScheduled"), conditions.get("Ready")
