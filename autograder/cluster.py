@@ -23,13 +23,14 @@ from kubernetes.client import (
     V1ContainerStatus,
     V1Deployment,
     V1Namespace,
+    V1Node,
     V1ObjectMeta,
     V1Pod,
     V1Service,
 )
 
 import podium
-from autograder.faults import inject, mend
+from autograder.faults import draw, inject, lost, mend, merge
 from autograder.manifest import find_lab, find_task
 from podium.cluster import Cluster
 from podium.errors import PodiumError
@@ -117,7 +118,7 @@ def end(lab_id: str, api: ApiClient | None = None) -> None:
     restore(api)
 
 
-def prepare(task_id: str, cluster: Cluster | None = None, namespace: str | None = None) -> None:
+def prepare(task_id: str, cluster: Cluster | None = None, namespace: str | None = None, seed: str = "") -> None:
     """Put what a task starts from into the namespace, and wait until its Pods do what they are meant to do.
 
     What is there already under the same names is made anew.
@@ -126,6 +127,7 @@ def prepare(task_id: str, cluster: Cluster | None = None, namespace: str | None 
         task_id: The task's id.
         cluster: Podium's cluster, where it is known; by default the one that :func:`connect` finds.
         namespace: Where to put it; by default the lab's namespace.
+        seed: Draws one fault, where the task starts from something with faults. It is kept in the ConfigMap ``seed``.
 
     Raises:
         ApiException: The API server refused an object.
@@ -139,6 +141,12 @@ def prepare(task_id: str, cluster: Cluster | None = None, namespace: str | None 
         mend(cluster)
         for fault in faults:
             inject(cluster, fault)
+    if drawn := draw(start, seed):
+        _keep(CoreV1Api(api), namespace, "seed", {task_id: seed})
+        changes = start[drawn]["changes"]
+        start = {
+            name: merge(found, changes.get(name, {})) for name, found in start.items() if not name.startswith("fault/")
+        }
     becomes = {name: word for name, found in start.items() if (word := found.pop("becomes", ""))}
     for name, manifest in start.items():
         read, delete = (_call(api, verb, manifest["kind"]) for verb in ("read", "delete"))
@@ -159,10 +167,11 @@ def start_of(task_id: str) -> dict[str, dict]:
     """What a task starts from, by kind and name: ``pod/web``.
 
     Returns:
-        Manifests. One of the kind ``Component`` is a fault: see :func:`autograder.faults.inject`. Those of Pods and
-        Deployments also say, under ``becomes``, what is to be waited for. A Pod ``runs``, ``ends``, ``waits`` for what
-        does not come, ``pends`` because no node can take it, or ``restarts``; a Deployment ``runs`` when all its Pods
-        are available.
+        Manifests. One of the kind ``Component`` is a fault: see :func:`autograder.faults.inject`. Of those of the kind
+        ``Fault`` a seed draws one: its ``changes`` are merged into the objects that they name. Those of Pods,
+        Deployments and DaemonSets also say, under ``becomes``, what is to be waited for. A Pod ``runs``, ``ends``,
+        ``waits`` for what does not come, ``pends`` because no node can take it, or ``restarts``; a Deployment or a
+        DaemonSet ``runs`` when all its Pods are available.
     """
     found = yaml.safe_load_all(find_task(task_id).start.read_text())
     return {f"{each['kind'].lower()}/{each['metadata']['name']}": each for each in found}
@@ -170,7 +179,7 @@ def start_of(task_id: str) -> dict[str, dict]:
 
 def create(api: ApiClient, namespace: str, manifest: dict) -> None:
     """Create a namespaced object of a kind that one of the client's core or apps groups knows."""
-    _call(api, "create", manifest["kind"])(namespace, manifest, _request_timeout=REQUEST_LIMIT)
+    _call(api, "create", manifest["kind"])(namespace, manifest, field_manager="prepare", _request_timeout=REQUEST_LIMIT)
 
 
 def _call(api: ApiClient, verb: str, kind: str) -> Callable[..., object]:
@@ -220,6 +229,16 @@ def restore(api: ApiClient) -> None:
             _delete(partial(scheduling.delete_priority_class, each.metadata.name))
 
 
+def _keep(core: CoreV1Api, namespace: str, config_map: str, data: dict[str, str]) -> None:
+    """Put data into a ConfigMap, which is made where there is none."""
+    try:
+        core.patch_namespaced_config_map(config_map, namespace, {"data": data}, _request_timeout=REQUEST_LIMIT)
+    except ApiException as problem:
+        if problem.status != HTTPStatus.NOT_FOUND:
+            raise
+        create(core.api_client, namespace, {"kind": "ConfigMap", "metadata": {"name": config_map}, "data": data})
+
+
 def _read(read: Callable[..., object]) -> object | None:
     """What ``read`` reads, or None where there is no such object."""
     try:
@@ -250,6 +269,17 @@ class View:
         self.apps = AppsV1Api(api)
         self.namespace = namespace
 
+    def nodes(self) -> dict[str, V1Node]:
+        """The nodes for ordinary Pods, by name: no taint but a lab's, or one of its own condition, keeps Pods off."""
+        return {
+            node.metadata.name: node
+            for node in self.core.list_node(_request_timeout=REQUEST_LIMIT).items
+            if all(
+                taint.key.startswith((_DOMAIN, "node.kubernetes.io/")) or taint.effect == "PreferNoSchedule"
+                for taint in node.spec.taints or []
+            )
+        }
+
     def pod(self, name: str) -> V1Pod | None:
         """The Pod of this name that is not about to go, if there is one."""
         pod = _read(partial(self.core.read_namespaced_pod, name, self.namespace))
@@ -274,6 +304,25 @@ class View:
     def deployment(self, name: str) -> V1Deployment | None:
         """The Deployment of this name, if there is one."""
         return _read(partial(self.apps.read_namespaced_deployment, name, self.namespace))
+
+    def drawn(self, task_id: str) -> str:
+        """The name of the fault that was drawn for a task; empty where it has not been prepared."""
+        seed = self.config_map("seed").get(task_id)
+        return "" if seed is None else draw(start_of(task_id), seed).removeprefix("fault/")
+
+    def lost(self, task_id: str) -> list[str]:
+        """What has been lost, as paths, of what a task started from, apart from what the drawn fault concerns."""
+        start = start_of(task_id)
+        changes = start.get(f"fault/{self.drawn(task_id)}", {}).get("changes", {})
+        gone: list[str] = []
+        for name, manifest in start.items():
+            if not name.startswith("fault/"):
+                kind, own = manifest["kind"], manifest["metadata"]["name"]
+                found = _read(partial(_call(self.core.api_client, "read", kind), own, self.namespace))
+                there = self.core.api_client.sanitize_for_serialization(found) or {}
+                wanted = {key: manifest[key] for key in ("spec", "data") if key in manifest}
+                gone += lost(wanted, there, changes.get(name), name)
+        return gone
 
     def events(self, name: str, reason: str = "") -> list[CoreV1Event]:
         """The events about the object of this name, or those with this reason."""
@@ -328,17 +377,22 @@ class View:
         return {end.target_ref.name for end in ends if end.target_ref and bool(end.conditions.ready) == ready}
 
     def became(self, name: str) -> str:
-        """What has become of ``pod/NAME`` or ``deployment/NAME``, in the words of :func:`start_of`, if anything yet."""
+        """What has become of ``pod/NAME``, ``deployment/NAME`` or ``daemonset/NAME``, in the words of :func:`start_of`,
+        if anything yet.
+        """
         kind, _, name = name.partition("/")
         if kind == "pod":
             return _became(self.pod(name))
+        if kind == "daemonset":
+            status = self.apps.read_namespaced_daemon_set(name, self.namespace).status
+            return "runs" if status.number_available == status.desired_number_scheduled != 0 else ""
         deployment = self.deployment(name)
         return "runs" if deployment and deployment.status.available_replicas == deployment.spec.replicas else ""
 
-    def settles(self, condition: Callable[[], T]) -> T | None:
+    def settles(self, condition: Callable[[], T], quiet: float = SETTLE_LIMIT) -> T | None:
         """What ``condition`` returns once that is true; None if it does not come to that.
 
-        It waits until nothing has happened to the Pods of the namespace for SETTLE_LIMIT seconds, but not longer than
+        It waits until nothing has happened to the Pods of the namespace for ``quiet`` seconds, but not longer than
         START_LIMIT in all: on a busy node a Pod may well take that long to start.
         """
         began = changed = time.monotonic()
@@ -348,12 +402,12 @@ class View:
             now, picture = time.monotonic(), frozenset(state for pod in pods for state in _states(pod))
             if picture != seen or any(map(_starting, pods)):
                 seen, changed = picture, now
-            if now - changed > SETTLE_LIMIT or now - began > START_LIMIT:
+            if now - changed > quiet or now - began > START_LIMIT:
                 return None
             time.sleep(0.5)
         return result
 
-    def stays_ready(self, name: str) -> bool:
+    def stays_ready(self, name: str, quiet: float = SETTLE_LIMIT) -> bool:
         """Whether the Pod of this name comes to be Ready, and no container of it ends or restarts for a while.
 
         There is one wait for the start and one for what follows: a slow start does not use up the time for the rest.
@@ -376,7 +430,7 @@ class View:
             pod = self.pod(name)
             return "over" if pod is None or is_over(pod) else "ready" if is_ready(pod) else ""
 
-        return self.settles(begun) == "ready" and self.settles(steady) == "ready"
+        return self.settles(begun, quiet) == "ready" and self.settles(steady) == "ready"
 
 
 def _fetch(proxy: Callable[..., Any]) -> tuple[int, str]:

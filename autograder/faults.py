@@ -1,6 +1,10 @@
-"""Components of a cluster broken on purpose, and mended."""
+"""Components of a cluster broken on purpose, and mended; and faults in objects, drawn by a seed."""
 
 import json
+from collections.abc import Iterator
+from copy import deepcopy
+from hashlib import sha256
+from typing import Any
 
 from kubernetes.client import AppsV1Api
 
@@ -12,6 +16,57 @@ _ARGS = "podium.test/args"
 
 _LIMIT = 90.0
 """Seconds that CoreDNS may take to fall or to rise."""
+
+
+def draw(start: dict[str, dict], seed: str) -> str:
+    """The key of the fault that this seed draws from what a task starts from; empty where it holds no faults."""
+    faults = sorted(name for name in start if name.startswith("fault/"))
+    return faults[int(sha256(f"{seed} {' '.join(faults)}".encode()).hexdigest(), 16) % len(faults)] if faults else ""
+
+
+def merge(manifest: Any, changes: Any) -> Any:
+    """A manifest with changes: of an object key by key, of a list of named things name by name, else as a whole."""
+    if isinstance(manifest, dict) and isinstance(changes, dict):
+        return manifest | {key: merge(manifest.get(key), value) for key, value in changes.items()}
+    if _named(manifest) and _named(changes):
+        new = {each["name"]: each for each in changes}
+        return [merge(each, new.get(each["name"], {})) for each in manifest]
+    return deepcopy(changes)
+
+
+def lost(manifest: Any, found: Any, changes: Any = None, path: str = "") -> Iterator[str]:
+    """What of a manifest is no longer found in an object, as paths.
+
+    Args:
+        manifest: What was there.
+        found: What is there now.
+        changes: Leave out what these changes concern.
+        path: Where in the object this is.
+    """
+    if isinstance(manifest, dict) and isinstance(found, dict):
+        for key, value in manifest.items():
+            touched = changes.get(key) if isinstance(changes, dict) else None
+            yield from lost(value, found.get(key), touched, f"{path}.{key}")
+    elif _named(manifest) and _named(found):
+        there = {each["name"]: each for each in found}
+        touched = {each["name"]: each for each in changes} if _named(changes) else {}
+        for each in manifest:
+            name = each["name"]
+            yield from lost(each, there.get(name), touched.get(name), f"{path}[{name}]")
+    elif _objects(manifest) and _objects(found) and len(manifest) == len(found):
+        for number, each in enumerate(manifest):
+            touched = changes[number] if _objects(changes) else None
+            yield from lost(each, found[number], touched, f"{path}[{number}]")
+    elif changes is None and manifest != found:
+        yield path
+
+
+def _named(value: Any) -> bool:
+    return _objects(value) and all("name" in each for each in value)
+
+
+def _objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
 
 
 def inject(cluster: Cluster, fault: dict) -> None:

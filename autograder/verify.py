@@ -120,11 +120,13 @@ class Answer:
         task: The task's id.
         give: Gives it.
         loses: The names of the criteria that it must not get; it must get all others.
+        seed: Draws the fault, where the task starts from something with faults.
     """
 
     task: str
     give: Callable[[Work], None] = field(repr=False)
     loses: frozenset[str] = frozenset()
+    seed: str = ""
 
     @property
     def name(self) -> str:
@@ -135,8 +137,10 @@ class Answer:
 class Answers(list[Answer]):
     """The answers to a lab's tasks."""
 
-    def answer(self, task: str, *loses: str) -> Callable[[Callable[[Work], None]], Callable[[Work], None]]:
-        """Add an answer: a right one, unless it loses something.
+    def answer(
+        self, task: str, *loses: str, seed: str = ""
+    ) -> Callable[[Callable[[Work], None]], Callable[[Work], None]]:
+        """Add an answer: a right one, unless it loses something; to the fault that the seed draws, where there are any.
 
         Raises:
             UsageError: The task has no criterion of such a name.
@@ -145,7 +149,7 @@ class Answers(list[Answer]):
             raise UsageError(f"Task {task} has no criterion {', '.join(sorted(unknown))}.")
 
         def add(give: Callable[[Work], None]) -> Callable[[Work], None]:
-            self.append(Answer(task, give, frozenset(loses)))
+            self.append(Answer(task, give, frozenset(loses), seed))
             return give
 
         return add
@@ -302,7 +306,7 @@ def _answer(answer: Answer, cluster: Cluster) -> Callable[[], list[Trial]]:
         try:
             make_namespace(core, namespace)
             if find_task(answer.task).start.exists():
-                prepare(answer.task, cluster, namespace)
+                prepare(answer.task, cluster, namespace, answer.seed)
             answer.give(Work(cluster, namespace))
             result = judge(answer.task, cluster.api, namespace)
             error = result.error
