@@ -29,6 +29,7 @@ _COSTS = {
     "local-path-provisioner": (40, 60),
     "kind": (10, 15),
     "podium-node": (20, 30),
+    "shop": (10, 10),
 }
 _HOST = {
     "kubernetes": ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubeadm", "kubectl"),
