@@ -5,8 +5,8 @@ import os
 import re
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from podium import bundle, paths
 from podium.embedded.backend import Embedded
 from podium.errors import PodiumError, UsageError
+from podium.kind import engine
+from podium.kind.backend import Kind
 from podium.progress import Progress
 from podium.waiting import wait_until
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 DEFAULT_NAME = "podium"
+BACKENDS = ("auto", "embedded", "kind")
 
 
 class Component(Protocol):
@@ -80,26 +83,66 @@ class Component(Protocol):
         """
 
 
+class Backend(Protocol):
+    """What a backend does for :class:`Cluster`, whose methods of the same names say what each means."""
+
+    backend: str
+    folder: Path
+
+    @property
+    def kubeconfig_path(self) -> Path: ...
+    @property
+    def kubectl_path(self) -> Path: ...
+    def is_running(self) -> bool: ...
+    def up(self, count: int, owner: int | None, say: Callable[[str], object]) -> None: ...
+    def down(self) -> None: ...
+    def clean(self) -> None:
+        """Remove what a crash left, unless the cluster runs."""
+
+    def reset(self, say: Callable[[str], object]) -> None: ...
+    def nodes(self) -> list[str]: ...
+    def add_node(self, say: Callable[[str], object]) -> str: ...
+    def remove_node(self, name: str) -> None: ...
+    def node_exec(self, node: str, argv: list[str], stdin: bytes = b"") -> tuple[int, bytes, bytes]:
+        """Exit status, standard output and standard error of a command on a node."""
+
+    def load_image(self, archive: Path) -> None: ...
+    def components(self) -> Mapping[str, Component]: ...
+    def reports(self) -> list[dict[str, Any]]:
+        """Name, state, pid, restarts, last_exit and since of each component."""
+
+    def audit_lines(self) -> Iterator[str]:
+        """The lines of the API server's audit log, oldest first."""
+
+    def etcdctl(self) -> tuple[list[str], Path]:
+        """The beginning of an etcdctl command line, and the folder it must run in."""
+
+
 class Cluster:
     """A Kubernetes cluster. As a context manager it is ephemeral: it starts on entry and is gone after the block.
 
     Args:
         name: Its name: lower-case letters, digits and dashes, at most 32. Clusters of different names don't meet.
         nodes: How many nodes it gets when it starts, 1 to 5.
+        backend: ``embedded``; ``kind``; or ``auto``: kind where a container engine answers, embedded elsewhere. Unless
+            given, ``PODIUM_BACKEND``, else ``auto``. A cluster that runs already has the one that it was started with.
+
+    Raises:
+        UsageError: The name or the backend is none.
 
     Example:
         >>> with Cluster("example", nodes=1) as cluster:  # doctest: +SKIP
         ...     print(cluster.kubectl("get", "nodes"))
     """
 
-    def __init__(self, name: str = DEFAULT_NAME, nodes: int = 2) -> None:
+    def __init__(self, name: str = DEFAULT_NAME, nodes: int = 2, backend: str | None = None) -> None:
         if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?", name):
             raise UsageError(
                 f"{name!r} is no name for a cluster.", "Use lower-case letters, digits and dashes, at most 32."
             )
         self.name = name
         self._count = nodes
-        self._backend = Embedded(name, paths.state_dir() / name, bundle.current)
+        self._backend = _backend(name, backend or os.environ.get("PODIUM_BACKEND") or "auto")
         self._api: ApiClient | None = None
 
     def __enter__(self) -> "Cluster":
@@ -342,12 +385,10 @@ class Cluster:
             since: Leave out what was written before this moment, in seconds since 1970.
         """
         first = datetime.fromtimestamp(since, UTC).isoformat()
-        for path in self._backend.audit_files():
-            with path.open() as file:
-                for line in file:
-                    written = line.rpartition('"stageTimestamp":"')[2]
-                    if written >= first and line.endswith("\n"):  # the last one may still be on its way
-                        yield json.loads(line)
+        for line in self._backend.audit_lines():
+            written = line.rpartition('"stageTimestamp":"')[2]
+            if written >= first and line.endswith("\n"):  # the last one may still be on its way
+                yield json.loads(line)
 
     def etcd(self, *arguments: str) -> str:
         """Run etcdctl against the cluster's store.
@@ -434,6 +475,19 @@ def clusters() -> list[Cluster]:
     for cluster in found:
         cluster._backend.clean()
     return [cluster for cluster in found if cluster.is_running()]
+
+
+def _backend(name: str, wanted: str) -> Backend:
+    folder = paths.state_dir() / name
+    if wanted not in BACKENDS:
+        raise UsageError(f"There is no backend {wanted!r}.", f"There are {', '.join(BACKENDS)}.")
+    with suppress(FileNotFoundError):
+        wanted = json.loads((folder / "cluster.json").read_text()).get("backend", "embedded")
+    if wanted == "auto":
+        wanted = "kind" if engine.answering() else "embedded"
+    if wanted == "kind":
+        return Kind(name, folder, bundle.current, bundle.kind_image_name)
+    return Embedded(name, folder, bundle.current)
 
 
 def _server() -> int:

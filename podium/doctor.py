@@ -11,6 +11,8 @@ from pathlib import Path
 from podium import bundle, paths
 from podium.embedded.files import Bundle
 from podium.errors import CannotRunHere
+from podium.kind import config, engine
+from podium.kind.backend import NODE_DISK_MB, room
 
 MEMORY_MB = 1200  # a control plane and one node, with room for a notebook server
 DISK_MB = 800  # the folder of a running cluster with two nodes that are used
@@ -41,10 +43,7 @@ def _embedded() -> list[Finding]:
     ]
     if not findings[0].good:
         return findings
-    memory = _memory_mb()
-    findings.append(
-        Finding(memory >= MEMORY_MB, f"{memory} MB of memory can be had", f"Free some: {MEMORY_MB} MB are needed.")
-    )
+    findings.append(_enough_memory())
     place = next(path for path in (paths.state_dir(), *paths.state_dir().parents) if path.exists())
     space = shutil.disk_usage(place).free // 2**20
     findings.append(
@@ -105,27 +104,43 @@ def _kernel(here: Bundle) -> Finding:
 
 
 def _kind() -> list[Finding]:
-    engines = [name for name in ("docker", "podman", "nerdctl") if shutil.which(name)]
-    if not engines:
-        return [
-            Finding(
-                False, "there is no container engine", "Install Docker, Podman or nerdctl; or use the embedded backend."
-            )
-        ]
-    findings = []
-    for engine in engines:
-        try:
-            done = subprocess.run([engine, "info"], capture_output=True, text=True, timeout=20, check=False)
-        except subprocess.TimeoutExpired:
-            findings.append(Finding(False, f"{engine} does not answer", f"Restart {engine}."))
-            continue
-        if done.returncode == 0:
-            return [Finding(True, f"{engine} answers")]
-        words = (done.stderr or done.stdout).strip().splitlines()[-1:]
-        findings.append(
-            Finding(False, f"{engine}: {' '.join(words)}", f"Start {engine}, and see that this user may use it.")
-        )
-    return findings
+    system = f"{platform.system()} on {platform.machine()}"
+    if system != "Linux on x86_64":
+        return [Finding(False, system, "Podium's bundle has kind for Linux on x86-64 only.")]
+    if not engine.installed():
+        hint = "Install Docker, Podman or nerdctl; or use the embedded backend."
+        return [Finding(False, "there is no container engine", hint)]
+    found = engine.answering()
+    if not found:
+        obstacles = filter(None, map(engine.obstacle, engine.installed()))
+        return [Finding(False, what.rstrip("."), hint) for what, hint in obstacles]
+    findings = [Finding(True, f"{found.name} answers"), _enough_memory()]
+    space, place = room(found)
+    hint = f"Free some: {NODE_DISK_MB} MB are needed for each node."
+    findings.append(Finding(space >= NODE_DISK_MB, f"{space} MB free in {place}", hint))
+    try:
+        bundle.current()
+    except CannotRunHere as error:
+        return [*findings, Finding(False, error.what, error.hint)]
+    return [*findings, _image(found)]
+
+
+def _image(found: engine.Engine) -> Finding:
+    for name in (bundle.kind_image_name(), config.IMAGE):
+        if found.has_image(name):
+            return Finding(True, f"the node image {name.partition('@')[0]} is there")
+    if found.can_pull(config.IMAGE):
+        return Finding(True, f"the node image {config.IMAGE.partition('@')[0]} can be pulled")
+    return Finding(
+        False,
+        "the node image is not there, and its registry can't be reached",
+        "Make one here: podium bundle kind-image",
+    )
+
+
+def _enough_memory() -> Finding:
+    memory = _memory_mb()
+    return Finding(memory >= MEMORY_MB, f"{memory} MB of memory can be had", f"Free some: {MEMORY_MB} MB are needed.")
 
 
 def _memory_mb() -> int:

@@ -1,17 +1,20 @@
 """The bundle: the kernel, the programs, the node's disk and the images that the embedded backend runs."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
+from podium import progress
 from podium.bundle import recipe
 from podium.bundle.store import Store
 from podium.bundle.tools import missing_tools
 from podium.embedded.files import Bundle
 from podium.errors import CannotRunHere, UsageError
+from podium.kind import engine
 from podium.paths import cache_dir
 
-__all__ = ["build", "current", "fetch", "missing_tools", "status"]
+__all__ = ["build", "current", "fetch", "kind_image_name", "make_kind_image", "missing_tools", "status"]
 
 
 def current() -> Bundle:
@@ -74,6 +77,39 @@ def fetch(url: str | None = None) -> Bundle:
     checksum = os.environ.get("PODIUM_BUNDLE_SHA256") or (pin["sha256"] if url == pin["url"] else "")
     fetch(Store(cache_dir()), recipe.goal(), url, checksum)
     return current()
+
+
+def kind_image_name() -> str:
+    """The name that the kind backend's node image has when it was made for this version."""
+    from podium.bundle import kind_image  # what it needs is not needed elsewhere
+
+    return kind_image.name()
+
+
+def make_kind_image(archive: Path | None = None) -> str:
+    """Make the kind backend's node image from the bundle, and give it to the container engine; no registry is needed.
+
+    Args:
+        archive: Also write it there, for other machines: their engine takes it with ``docker load --input FILE``.
+
+    Returns:
+        The image's name.
+
+    Raises:
+        CannotRunHere: There is no bundle, or no container engine answers and no archive was asked for.
+        PodiumError: It could not be made or loaded.
+    """
+    from podium.bundle import kind_image
+
+    found = engine.answering() if archive else engine.find()
+    current()
+    made = Store(cache_dir()).build(kind_image.part()) / kind_image.ARCHIVE
+    if archive:
+        shutil.copy(made, archive)
+    if found and not found.has_image(kind_image.name()):
+        with progress.step(f"giving the node image to {found.name}"):
+            found.call("load", "--input", str(made), limit=600)
+    return kind_image.name()
 
 
 def status() -> dict[str, Any]:

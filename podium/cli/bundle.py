@@ -18,6 +18,9 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     fetch = actions.add_parser("fetch", help="get a prebuilt bundle")
     fetch.add_argument("url", nargs="?", metavar="URL", help="where its archive is (default: PODIUM_BUNDLE_URL)")
     fetch.set_defaults(run=_fetch)
+    image = actions.add_parser("kind-image", help="make the kind backend's node image, with no registry, and load it")
+    image.add_argument("--archive", type=Path, metavar="FILE", help="also write it as one file, for `docker load`")
+    image.set_defaults(run=_kind_image)
     status = actions.add_parser("status", help="show each part, its version and where it came from")
     status.add_argument("--json", action="store_true", help="as JSON")
     status.set_defaults(run=_status)
@@ -33,6 +36,11 @@ def _build(arguments: argparse.Namespace) -> int:
 
 def _fetch(arguments: argparse.Namespace) -> int:
     print(f"The bundle is in {bundle.fetch(arguments.url).path}")
+    return 0
+
+
+def _kind_image(arguments: argparse.Namespace) -> int:
+    print(bundle.make_kind_image(arguments.archive))
     return 0
 
 

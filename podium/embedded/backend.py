@@ -326,9 +326,11 @@ class Embedded:
         }
         return controlplane.argv(self._bundle.program("etcdctl"), flags), self.folder
 
-    def audit_files(self) -> list[Path]:
-        """The API server's audit log, oldest file first."""
-        return [*sorted(self.folder.glob("audit-*.log")), self.folder / "audit.log"]
+    def audit_lines(self) -> Iterator[str]:
+        """The lines of the API server's audit log, oldest first."""
+        for path in [*sorted(self.folder.glob("audit-*.log")), self.folder / "audit.log"]:
+            with path.open() as file:
+                yield from file
 
     def components(self) -> dict[str, "HostComponent | AgentComponent | PodComponent"]:
         """Every component by its name; those of a node as ``<node>/<name>``."""

@@ -34,6 +34,7 @@ def _status(cluster: Cluster, namespace: str, name: str) -> dict:
     return json.loads(cluster.kubectl("get", "pod", "-n", namespace, name, "-o", "json"))["status"]
 
 
+@pytest.mark.both
 def test_two_nodes_are_ready_with_the_pinned_version(cluster: Cluster) -> None:
     nodes = client.CoreV1Api(cluster.api).list_node().items
     assert sorted(node.metadata.name for node in nodes) == cluster.nodes() == ["node-1", "node-2"]
@@ -41,11 +42,13 @@ def test_two_nodes_are_ready_with_the_pinned_version(cluster: Cluster) -> None:
     assert {node.status.node_info.container_runtime_version for node in nodes} == {"containerd://2.4.2"}
 
 
+@pytest.mark.both
 def test_kubectl_says_what_was_wrong(cluster: Cluster) -> None:
     with pytest.raises(PodiumError, match='pods "nobody" not found'):
         cluster.kubectl("get", "pod", "nobody")
 
 
+@pytest.mark.both
 def test_exec_logs_and_attach(cluster: Cluster, namespace: str) -> None:
     loop = {"command": ["sh", "-c", "i=0; while :; do echo line $i; i=$((i+1)); sleep 1; done"]}
     _pod(cluster, namespace, "talker", container=loop)
@@ -63,6 +66,7 @@ def test_exec_logs_and_attach(cluster: Cluster, namespace: str) -> None:
             following.kill()
 
 
+@pytest.mark.both
 def test_copy_to_and_from_a_container(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
     _pod(cluster, namespace, "store")
     (tmp_path / "there").write_bytes(bytes(range(256)) * 1000)
@@ -71,6 +75,7 @@ def test_copy_to_and_from_a_container(cluster: Cluster, namespace: str, tmp_path
     assert (tmp_path / "back").read_bytes() == (tmp_path / "there").read_bytes()
 
 
+@pytest.mark.both
 def test_debug_joins_a_container_to_a_pod(cluster: Cluster, namespace: str) -> None:
     _pod(cluster, namespace, "patient")
     cluster.kubectl(
@@ -97,6 +102,7 @@ def test_debug_joins_a_container_to_a_pod(cluster: Cluster, namespace: str) -> N
     wait_until(seen, "the ephemeral container to see the other's processes", limit=60, every=1)
 
 
+@pytest.mark.both
 def test_proxy_and_top(cluster: Cluster) -> None:
     node = cluster.nodes()[0]
     assert json.loads(cluster.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/configz"))["kubeletconfig"]
@@ -110,6 +116,7 @@ def test_proxy_and_top(cluster: Cluster) -> None:
     assert node in wait_until(top, "metrics-server's first figures", limit=120, every=2)
 
 
+@pytest.mark.both
 def test_a_service_reaches_pods_on_both_nodes_by_name_and_node_port(cluster: Cluster, namespace: str) -> None:
     for node in cluster.nodes():
         command = ["sh", "-c", f"mkdir /www; echo {node} > /www/index.html; exec httpd -f -p 8080 -h /www"]
@@ -145,6 +152,7 @@ def test_a_service_reaches_pods_on_both_nodes_by_name_and_node_port(cluster: Clu
     )
 
 
+@pytest.mark.both
 def test_a_claim_is_bound_and_outlives_its_pod(cluster: Cluster, namespace: str) -> None:
     claim = {
         "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": namespace},
@@ -206,12 +214,14 @@ def test_security_context_is_obeyed(cluster: Cluster, namespace: str) -> None:
     assert "read-only" in words
 
 
+@pytest.mark.both
 def test_pod_security_admission_refuses_a_privileged_pod(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     with pytest.raises(PodiumError, match="violates PodSecurity"):
         _pod(cluster, namespace, "mighty", container={"securityContext": {"privileged": True}})
 
 
+@pytest.mark.both
 def test_init_containers_sidecars_probes_and_hooks(cluster: Cluster, namespace: str) -> None:
     shared = {"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}
     init = [
@@ -228,6 +238,7 @@ def test_init_containers_sidecars_probes_and_hooks(cluster: Cluster, namespace: 
     assert cluster.exec("whole", ["cat", "/shared/log"], namespace=namespace, container="beside") == "init\nhook\n"
 
 
+@pytest.mark.both
 def test_an_image_archive_can_be_loaded(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
     from podium import bundle
 
@@ -247,6 +258,7 @@ def test_an_image_archive_can_be_loaded(cluster: Cluster, namespace: str, tmp_pa
     _pod(cluster, namespace, "loaded", container={"image": "podium.test/renamed:1.00", "imagePullPolicy": "Never"})
 
 
+@pytest.mark.both
 def test_what_is_no_image_is_refused_with_a_sentence(cluster: Cluster, tmp_path: Path) -> None:
     (tmp_path / "no.tar").write_bytes(b"no image at all")
     with pytest.raises(PodiumError, match="could not import"):
@@ -255,6 +267,7 @@ def test_what_is_no_image_is_refused_with_a_sentence(cluster: Cluster, tmp_path:
         cluster.load_image(tmp_path / "absent.tar")
 
 
+@pytest.mark.both
 def test_the_store_and_the_audit_log_tell_of_a_pod(cluster: Cluster, namespace: str) -> None:
     _pod(cluster, namespace, "seen")
     stored = json.loads(cluster.etcd("get", f"/registry/pods/{namespace}/seen", "--write-out=json"))

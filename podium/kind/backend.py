@@ -1,0 +1,489 @@
+"""The kind backend of :class:`podium.cluster.Cluster`, over :class:`pytest_kind.KindCluster`."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from node import RECIPE
+from podium.embedded import controlplane
+from podium.embedded.components import PodComponent
+from podium.embedded.files import Bundle
+from podium.errors import PodiumError, UsageError, WaitedTooLong
+from podium.kind import config, engine, guard
+from podium.kind.components import PROXY, SERVICES, STATIC, Proxy, Service, StaticPod
+from podium.kind.engine import Engine
+from podium.waiting import wait_until
+
+if TYPE_CHECKING:
+    from pytest_kind import KindCluster
+
+MOST_NODES = 5
+NODE_LIMIT = 180.0  # seconds for each node to be Ready
+NODE_DISK_MB = 1500  # a copy of the images in the node image, and what a node writes in the course
+CREATE_LIMIT = 600.0  # seconds that kind is given to make a cluster
+MANIFESTS = ("storage.yaml", "metrics-server.yaml")
+Say = Callable[[str], object]
+KindComponent = StaticPod | Proxy | Service | PodComponent
+
+# What kind itself starts a node with: pkg/cluster/internal/providers/docker/provision.go of its source.
+_RUN = (
+    "--detach", "--tty", "--privileged", "--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined",
+    "--tmpfs=/tmp", "--tmpfs=/run", "--volume=/var", "--volume=/lib/modules:/lib/modules:ro", "--net=kind",
+    "--restart=on-failure:1", "--init=false", "--cgroupns=private", "--label=io.x-k8s.kind.role=worker",
+)  # fmt: skip
+
+_ETCDCTL = """
+exec "/proc/$(pidof etcd)/root/usr/local/bin/etcdctl" --endpoints=https://127.0.0.1:2379 \
+    --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt \
+    --key=/etc/kubernetes/pki/etcd/server.key "$@"
+"""
+
+# A node's way to the Pods of the others, and theirs to the world: what kindnet would do.
+_ROUTES = """
+while read -r pods node; do ip route replace "$pods" via "$node"; done
+iptables -t nat -C POSTROUTING -s "$1" ! -d "$1" -j MASQUERADE 2>/dev/null ||
+    iptables -t nat -A POSTROUTING -s "$1" ! -d "$1" -j MASQUERADE
+"""
+
+
+class Exists(PodiumError):
+    """A cluster of that name runs already."""
+
+
+def room(found: Engine) -> tuple[int, str]:
+    """How many MB are free for containers, and where."""
+    place = next(path for path in (Path(found.root() or "/var/lib"), *Path(found.root()).parents) if path.exists())
+    return shutil.disk_usage(place).free // 2**20, str(place)
+
+
+class Kind:
+    """One cluster in kind.
+
+    Args:
+        name: The cluster's name.
+        folder: Its folder, which need not exist.
+        bundle: Finds the programs: kind and kubectl, and the images of the course.
+        image: The name that the node image has where it was made by ``podium bundle kind-image``.
+    """
+
+    backend = "kind"
+
+    def __init__(self, name: str, folder: Path, bundle: Callable[[], Bundle], image: Callable[[], str]) -> None:
+        self.name = name
+        self.folder = folder
+        self._find_bundle = bundle
+        self._own_image = image
+        place = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:6]
+        self._kind = f"podium-{name}-{place}"  # nobody else's: another user's, another folder's
+
+    # -- life
+
+    @property
+    def _engine(self) -> Engine:
+        return Engine(self._state()["engine"])
+
+    def is_running(self) -> bool:
+        """Whether the cluster was made and its first node runs."""
+        try:
+            state = self._state()
+        except PodiumError:
+            return False
+        if not state["ready"]:
+            return False
+        try:
+            return Engine(state["engine"]).containers(self._kind).get(self._container("node-1"), False)
+        except PodiumError:  # the engine does not run any more
+            return False
+
+    def up(self, count: int, owner: int | None, say: Say) -> None:
+        """Start the cluster; return when it is ready.
+
+        Args:
+            count: The number of nodes, 1 to 5. The first one runs the control plane, and Pods like the others.
+            owner: The process with which the cluster ends; None for a cluster that stays until ``down``.
+            say: Called with each thing that is waited for.
+
+        Raises:
+            UsageError: The number of nodes is out of range.
+            CannotRunHere: No container engine can be used.
+            PodiumError: It did not start; nothing of it is left.
+        """
+        if not 1 <= count <= MOST_NODES:
+            raise UsageError(f"A cluster has 1 to {MOST_NODES} nodes, not {count}.")
+        found = engine.find()
+        bundle = self._find_bundle()
+        free, place = room(found)
+        if free < (need := count * NODE_DISK_MB):
+            raise PodiumError(
+                f"{need} MB are needed in {place}, where {found.name} keeps containers, and {free} MB are free.",
+                f"Free some: `{found.name} system df` tells what lies there.",
+            )
+        with self._alone():
+            if self.is_running():
+                raise Exists(f"Another process has just started cluster {self.name!r}.", "Use it, or another name.")
+            self._remove()  # what a crash may have left
+            self.folder.mkdir(mode=0o700, parents=True)
+            image = self._own_image()
+            self._save(
+                {
+                    "engine": found.name, "bundle": str(bundle.path), "nodes": list(range(1, count + 1)),
+                    "image": image if found.has_image(image) else "", "owner": owner, "ready": False,
+                }
+            )  # fmt: skip
+            self._guard(os.getpid())
+        try:
+            self._create(say)
+            self._save(self._state() | {"ready": True})
+            self._guard(owner)
+        except BaseException:
+            self.down()
+            raise
+
+    def down(self) -> None:
+        """End everything that runs and remove the folder."""
+        with self._alone():
+            self._remove()
+
+    def clean(self) -> None:
+        """Remove what is left of the cluster, unless it runs or is being started."""
+        with self._alone():
+            if not self.is_running() and not self._guarded():
+                self._remove()
+
+    def reset(self, say: Say) -> None:
+        """Make the cluster anew: same name, same number of nodes, same owner, pristine."""
+        state = self._state()
+        self._find_bundle()  # before anything is lost
+        self.down()
+        self.up(len(state["nodes"]), state["owner"], say)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold off every other process that makes or removes a cluster's folder."""
+        self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place = os.open(self.folder.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(place)
+
+    def _remove(self) -> None:
+        self._unguard()
+        try:
+            found: Engine | None = self._engine
+        except PodiumError:
+            found = engine.answering()
+        if found and engine.obstacle(found.name) is None and (left := found.containers(self._kind)):
+            found.call("rm", "--force", "--volumes", *left, limit=120)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _guard(self, owner: int | None) -> None:
+        """Let the cluster end with a process, and no longer with the one that it was to end with before."""
+        self._unguard()
+        if owner is None:
+            return
+        try:
+            watch = os.pidfd_open(owner)
+        except ProcessLookupError:
+            raise UsageError(f"The owner, process {owner}, does not run.") from None
+        program, label = self._engine.name, f"label=io.x-k8s.kind.cluster={self._kind}"
+        remove = (
+            f"left=$({program} ps --all --quiet --filter {label}); "
+            f'[ -z "$left" ] || {program} rm --force --volumes $left; rm -rf {shlex.quote(str(self.folder))}'
+        )
+        try:
+            with open(self.folder / "guard.log", "ab") as log:
+                subprocess.run(
+                    [sys.executable, "-I", "-S", guard.__file__, str(self.folder), str(watch), "sh", "-c", remove],
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[watch], check=True,
+                )  # fmt: skip
+        finally:
+            os.close(watch)
+
+    def _guarded(self) -> int:
+        """The process that watches the owner; 0 where there is none."""
+        try:
+            pid = int((self.folder / "guard.pid").read_text())
+            line = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            return 0
+        return pid if str(self.folder).encode() in line else 0
+
+    def _unguard(self) -> None:
+        if pid := self._guarded():
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: not self._guarded(), "the cluster's guard to end", limit=5, every=0.02)
+
+    def _create(self, say: Say) -> None:
+        state, bundle = self._state(), Bundle(Path(self._state()["bundle"]))
+        policy = self.folder / "audit-policy.json"
+        policy.write_text(json.dumps(controlplane._AUDIT_POLICY, indent=1))
+        old = self._engine.cgroup_version() == 1
+        settings = self.folder / "kind.yaml"
+        settings.write_text(config.cluster(self._kind, self.nodes(), policy, old, bool(state["image"])))
+        say(f"starting {len(self.nodes())} nodes with kind in {state['engine']}")
+        try:
+            self._pytest_kind(bundle, state).create(settings)
+        except subprocess.CalledProcessError as error:
+            raise self._failed() from error
+        say("waiting for the nodes")
+        self._finish()
+        if not state["image"]:
+            say("loading the images of the course")
+            for archive in sorted(bundle.images.glob("*.tar")):
+                self.load_image(archive)
+        for manifest in MANIFESTS:
+            text = (RECIPE / "manifests" / manifest).read_text()
+            # kubeadm's kubelets sign their own certificates: https://kubernetes.io/docs/reference/access-authn-authz/kubelet-tls-bootstrapping/
+            text = text.replace(_VERIFIED, "--kubelet-insecure-tls")
+            self._kubectl("apply", "--filename", "-", input=text)
+        self._kubectl("scale", "deployment", "coredns", "--namespace=kube-system", "--replicas=1")
+
+        def account() -> bool:
+            found = self._kubectl("get", "serviceaccounts", "--namespace=default", "--output=name")
+            return "serviceaccount/default" in found
+
+        wait_until(account, "the default service account", limit=60)
+
+    def _pytest_kind(self, bundle: Bundle, state: dict[str, Any]) -> "KindCluster":
+        """pytest-kind's cluster, with our programs, and kind's words in a log."""
+        from pytest_kind import KindCluster  # slow to import
+
+        program = self.folder / "kind"
+        program.write_text(
+            f"#!/bin/sh\nexport {engine.PROVIDER}={state['engine']}\n"
+            f'exec timeout {CREATE_LIMIT:g} {shlex.quote(str(bundle.program("kind")))} "$@"'
+            f" 2>>{shlex.quote(str(self.folder / 'kind.log'))}\n"
+        )
+        program.chmod(0o700)
+        with contextlib.chdir(self.folder):  # it makes a folder where it is
+            return KindCluster(
+                self._kind, self.kubeconfig_path, state["image"] or config.IMAGE, program, self.kubectl_path
+            )
+
+    def _failed(self) -> PodiumError:
+        log = (self.folder / "kind.log").read_text(errors="replace")
+        if "failed to pull image" in log or "Unable to find image" in log:
+            return PodiumError(
+                "The node image can't be pulled: this machine does not reach its registry.",
+                "Make one here: `podium bundle kind-image`; or take the embedded backend: --backend embedded",
+            )
+        last = "\n".join(log.strip().splitlines()[-12:])
+        return PodiumError(f"kind could not make the cluster:\n{last}", "`podium doctor` may know why.")
+
+    def _finish(self) -> None:
+        """Wait for what kind does not wait for, and give the nodes their ways to each other."""
+        self._wait_nodes(lambda node: bool(node["spec"].get("podCIDR")), "the nodes to have their Pods' addresses")
+        if self._state()["image"]:
+            self._route()
+        self._wait_nodes(_is_ready, "the nodes to be Ready")
+
+    def _wait_nodes(self, good: Callable[[dict[str, Any]], bool], what: str) -> None:
+        def all_good() -> bool:
+            found = self._api_nodes()
+            return len(found) == len(self.nodes()) and all(map(good, found))
+
+        try:
+            wait_until(all_good, what, NODE_LIMIT, every=0.2)
+        except WaitedTooLong as error:
+            error.hint = f"What the first node's kubelet says: {self.components()['node-1/kubelet'].log(5)}"
+            raise
+
+    def _route(self) -> None:
+        nodes = {node["metadata"]["name"]: (node["spec"]["podCIDR"], _address(node)) for node in self._api_nodes()}
+        for name in self.nodes():
+            ways = "".join(f"{pods} {address}\n" for other, (pods, address) in nodes.items() if other != name)
+            self._on(name, ["sh", "-c", _ROUTES, "sh", config.PODS], ways.encode())
+
+    def _on(self, node: str, argv: list[str], stdin: bytes = b"") -> str:
+        status, out, err = self.node_exec(node, argv, stdin)
+        if status:
+            raise PodiumError(f"{argv[0]} on {node} ended with {status}: {(err or out).decode().strip()}")
+        return out.decode()
+
+    def _kubectl(self, *argv: str, input: str | None = None) -> str:
+        done = subprocess.run(
+            [self.kubectl_path, "--request-timeout=20s", *argv], input=input, capture_output=True, text=True,
+            timeout=90, env=os.environ | {"KUBECONFIG": str(self.kubeconfig_path)}, check=False,
+            stdin=subprocess.DEVNULL if input is None else None,
+        )  # fmt: skip
+        if done.returncode:
+            raise PodiumError(f"kubectl {' '.join(argv[:3])}: {done.stderr.strip()}")
+        return done.stdout
+
+    def _api_nodes(self) -> list[dict[str, Any]]:
+        return json.loads(self._kubectl("get", "nodes", "--output=json"))["items"]
+
+    # -- nodes
+
+    def nodes(self) -> list[str]:
+        """The nodes' names."""
+        return [f"node-{number}" for number in self._state()["nodes"]]
+
+    def _container(self, node: str) -> str:
+        """The container of a node, as kind names it."""
+        number = int(node.removeprefix("node-"))
+        role = {1: "control-plane", 2: "worker"}.get(number, f"worker{number - 1}")
+        return f"{self._kind}-{role}"
+
+    def add_node(self, say: Say) -> str:
+        """Add a node; return its name when it is Ready."""
+        state = self._state()
+        free = sorted(set(range(1, MOST_NODES + 1)) - set(state["nodes"]))
+        if not free:
+            raise UsageError(f"A cluster has at most {MOST_NODES} nodes.", "Remove one first.")
+        name = f"node-{free[0]}"
+        container = self._container(name)
+        image = self._engine.call("inspect", "--format", "{{.Image}}", self._container("node-1")).strip()
+        labels = (f"--name={container}", f"--hostname={container}", f"--label=io.x-k8s.kind.cluster={self._kind}")
+        say(f"waiting for {name}")
+        try:
+            self._engine.call("run", *_RUN, *labels, image, limit=120)
+            self._save(state | {"nodes": sorted([*state["nodes"], free[0]])})
+            wait_until(
+                lambda: self.node_exec(name, ["test", "-S", "/run/containerd/containerd.sock"])[0] == 0,
+                f"{name}'s containerd", limit=60,
+            )  # fmt: skip
+            self._on(name, ["sh", "-c", "cat >/kind/kubeadm.conf"], self._join_settings(name, container).encode())
+            self._on(name, ["kubeadm", "join", "--config=/kind/kubeadm.conf"])
+            self._finish()
+        except BaseException:
+            self._save(state)
+            self._engine.call("rm", "--force", "--volumes", container)
+            raise
+        return name
+
+    def _join_settings(self, name: str, container: str) -> str:
+        """The settings with which a node joins, made from the first one's."""
+        import yaml
+
+        documents = yaml.safe_load_all(self._on("node-1", ["cat", "/kind/kubeadm.conf"]))
+        join = next(document for document in documents if document["kind"] == "JoinConfiguration")
+        join.pop("controlPlane", None)
+        network = '{{(index .NetworkSettings.Networks "kind").IPAddress}}'
+        own = {
+            "node-ip": self._engine.call("inspect", "--format", network, container).strip(),
+            "provider-id": f"kind://{self._engine.name}/{self._kind}/{container}",
+        }
+        registration = join["nodeRegistration"]
+        registration["name"] = name
+        for argument in registration["kubeletExtraArgs"]:
+            argument["value"] = own.get(argument["name"], argument["value"])
+        join["discovery"]["bootstrapToken"]["token"] = self._on("node-1", ["kubeadm", "token", "create"]).strip()
+        return yaml.safe_dump(join)
+
+    def remove_node(self, name: str) -> None:
+        """Remove a node and its Node object."""
+        self._check(name)
+        if name == "node-1":
+            raise UsageError("node-1 runs the control plane.", "Remove another node, or end the cluster: podium down")
+        state = self._state()
+        self._engine.call("rm", "--force", "--volumes", self._container(name))
+        self._kubectl("delete", "node", name)
+        self._save(state | {"nodes": [number for number in state["nodes"] if f"node-{number}" != name]})
+
+    def node_exec(self, node: str, argv: list[str], stdin: bytes | Iterable[bytes] = b"") -> tuple[int, bytes, bytes]:
+        """Run a command as root on a node: its exit status, standard output and standard error."""
+        self._check(node)
+        return self._engine.execute(self._container(node), argv, stdin)
+
+    def load_image(self, archive: Path) -> None:
+        """Put a container image archive (OCI or docker-archive) into the store of every node."""
+        for node in self.nodes():
+            with archive.open("rb") as file:
+                chunks = iter(lambda file=file: file.read(1 << 20), b"")
+                status, out, err = self.node_exec(node, ["ctr", "-n", "k8s.io", "images", "import", "-"], chunks)
+            if status:
+                raise PodiumError(
+                    f"{node} could not import {archive}: {(err or out).decode().strip()}",
+                    "Is it an OCI or a docker-archive image, and not compressed as a whole?",
+                )
+
+    def _check(self, node: str) -> None:
+        if node not in self.nodes():
+            raise UsageError(f"There is no node {node!r}.", f"The nodes are {', '.join(self.nodes())}.")
+
+    # -- what runs
+
+    @property
+    def kubeconfig_path(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.folder / "kubeconfig"
+
+    @property
+    def kubectl_path(self) -> Path:
+        """kubectl, of the cluster's version."""
+        return Bundle(Path(self._state()["bundle"])).program("kubectl")
+
+    def etcdctl(self) -> tuple[list[str], Path]:
+        """The beginning of an etcdctl command line with this cluster's credentials, and the folder it must run in."""
+        return self._engine.exec_command(self._container("node-1"), "sh", "-c", _ETCDCTL, "etcdctl"), self.folder
+
+    def audit_lines(self) -> Iterator[str]:
+        """The lines of the API server's audit log, oldest first."""
+        folder, name = os.path.split(config.AUDIT_LOG)
+        show = f"cat {folder}/{name.removesuffix('.log')}-*.log {config.AUDIT_LOG} 2>/dev/null || true"
+        yield from self._on("node-1", ["sh", "-c", show]).splitlines(keepends=True)
+
+    def components(self) -> dict[str, KindComponent]:
+        """Every component by its name; those of a node as ``<node>/<name>``."""
+
+        def run(node: str) -> Callable[..., tuple[int, bytes, bytes]]:
+            return lambda argv, stdin=b"": self.node_exec(node, argv, stdin)
+
+        found: dict[str, KindComponent] = {
+            name: StaticPod(run("node-1"), self._kubectl, "node-1", name, name) for name in STATIC
+        }
+        for node in self.nodes():
+            for name in SERVICES:
+                found[f"{node}/{name}"] = Service(run(node), self._kubectl, node, name, f"{node}/{name}")
+            found[f"{node}/{PROXY}"] = Proxy(run(node), self._kubectl, node, PROXY, f"{node}/{PROXY}")
+        found["coredns"] = PodComponent(self.kubeconfig_path, self.kubectl_path)
+        return found
+
+    def reports(self) -> list[dict[str, Any]]:
+        """What runs: name, state, pid, restarts, last_exit, since (seconds since 1970) of each component."""
+        found = []
+        for name, component in self.components().items():
+            if isinstance(component, PodComponent):
+                continue
+            try:
+                found.append(component.report())
+            except PodiumError as error:
+                nothing = {"pid": 0, "restarts": 0, "last_exit": error.what, "since": 0.0}
+                found.append({"name": name, "state": "unreachable"} | nothing)
+        return found
+
+    def _state(self) -> dict[str, Any]:
+        try:
+            return json.loads((self.folder / "cluster.json").read_text())
+        except FileNotFoundError:
+            raise PodiumError(f"There is no cluster {self.name!r}.", "Start one: podium up") from None
+
+    def _save(self, state: dict[str, Any]) -> None:
+        new = self.folder / "cluster.json.new"
+        new.write_text(json.dumps(state | {"backend": self.backend, "saved": time.time()}, indent=1))
+        new.rename(self.folder / "cluster.json")
+
+
+_VERIFIED = "--kubelet-certificate-authority=/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
+
+
+def _is_ready(node: dict[str, Any]) -> bool:
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", []))
+
+
+def _address(node: dict[str, Any]) -> str:
+    return next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
