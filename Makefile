@@ -14,8 +14,9 @@ lab: setup ## JupyterLab on a live cluster; prints its address
 test: setup lint ## everything a newcomer needs to see pass, in at most 20 minutes
 	pytest -m "not all and not kind"
 
-test-all: setup test-kind ## the rest: what `make test` leaves out because it takes long, and the kind backend
+test-all: setup ## the rest: what `make test` leaves out because it takes long, and the kind backend
 	pytest -m "all and not kind"
+	$(MAKE) test-kind
 
 test-kind: setup ## the tests of the kind backend; as root, with a container engine of their own where none answers
 	tests/kind/with-dockerd sh -ec 'podium bundle kind-image; pytest -m "kind and not all"'
