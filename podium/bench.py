@@ -16,7 +16,7 @@ from podium.cluster import Cluster
 from podium.errors import PodiumError
 from podium.waiting import wait_until
 
-SETTLE_S, IDLE_S = 20.0, 20.0  # before idle CPU is measured, and for how long
+SETTLE_S, IDLE_S = 60.0, 20.0  # before idle CPU is measured (add-ons start for half a minute), and for how long
 PAIRS = 9  # of Pods, one with a trace on and one without
 UNITS = {
     "first_pod_s": "nothing to first Pod Ready, one node (s)",
