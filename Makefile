@@ -15,7 +15,8 @@ test: setup lint ## everything a newcomer needs to see pass, in at most 20 minut
 	pytest -m "not all and not kind"
 
 test-all: setup ## the rest: what `make test` leaves out because it takes long, and the kind backend
-	pytest -m "all and not kind"
+	pytest -m "all and not kind" --ignore=tests/labs
+	pytest -m "all and not kind" --numprocesses=3 tests/labs # its clusters wait more than they work
 	$(MAKE) test-kind
 
 test-kind: setup ## the tests of the kind backend; as root, with a container engine of their own where none answers
