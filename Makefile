@@ -20,6 +20,9 @@ test-all: setup ## the rest: what `make test` leaves out because it takes long, 
 	$(MAKE) test-kind
 
 test-kind: setup ## the tests of the kind backend; as root, with a container engine of their own where none answers
+	@mkdir -p build
+	podium bundle kind-image --archive build/kind-node.tar # here: with-dockerd has no network
+	@rm build/kind-node.tar # the cache keeps it
 	tests/kind/with-dockerd sh -ec 'podium bundle kind-image; pytest -m "kind and not all"'
 
 demo: setup ## the main job without a browser: cluster, lesson, a solved lab graded
