@@ -32,11 +32,24 @@ function morph(have, want) {
   }
 }
 
+const stopsOf = (group) => [...group.querySelectorAll("button:not([disabled]), [tabindex]")];
+const nameOf = (stop) => `${stop.dataset.do} ${stop.dataset.arg}`;
+
+// The tab key meets each [data-arrows] once: where the focus last was in it, or at its selected or first stop.
+function rove(root, last) {
+  for (const group of root.querySelectorAll("[data-arrows]")) {
+    const stops = stopsOf(group);
+    const chosen = (stop) => ["aria-selected", "aria-pressed"].some((name) => stop.getAttribute(name) === "true");
+    const here = stops.find((stop) => nameOf(stop) === last) ?? stops.find(chosen) ?? stops[0];
+    for (const stop of stops) stop.tabIndex = stop === here ? 0 : -1;
+  }
+}
+
 // Arrow keys, Home and End within [data-arrows]; in a tree, right opens a branch and left closes it.
 function move(event) {
   const group = event.target.closest("[data-arrows]");
   if (!group || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
-  const stops = [...group.querySelectorAll("button:not([disabled]), [tabindex]")].filter((stop) => stop.offsetParent);
+  const stops = stopsOf(group);
   const at = stops.indexOf(event.target);
   const opened = event.target.getAttribute("aria-expanded");
   if ((event.key === "ArrowRight" && opened === "false") || (event.key === "ArrowLeft" && opened === "true")) {
@@ -53,9 +66,11 @@ function move(event) {
 function live({ model, el }, after = () => {}) {
   const view = Math.random().toString(36).slice(2);
   const send = (message = {}) => model.send({ view, ...message });
+  let last;
   const draw = () => {
     const want = el.cloneNode(false);
     want.innerHTML = model.get("html");
+    rove(want, last);
     const focused = document.activeElement;
     morph(el, want);
     if (focused !== document.activeElement && el.contains(focused)) focused.focus({ preventScroll: true });
@@ -68,6 +83,11 @@ function live({ model, el }, after = () => {}) {
     if (what) send({ do: what, arg });
   });
   el.addEventListener("keydown", move);
+  el.addEventListener("focusin", (event) => {
+    if (!event.target.closest("[data-arrows]")) return;
+    last = nameOf(event.target);
+    rove(el, last);
+  });
   model.on("change:html", draw);
   draw();
   send();

@@ -29,6 +29,7 @@ MERGE = 0.1  # seconds from one drawing to the next: what changes meanwhile is d
 RETRY = 0.25  # seconds until the API server is asked again
 FIRST = 10.0  # seconds that a new picture waits for what it shows
 UNSEEN = 150.0  # seconds without a word of any front end; a tab in the background may speak once a minute
+LIT = 2.5  # seconds that a change is lit, as in base.css
 Object = dict[str, Any]
 
 
@@ -204,7 +205,7 @@ class Live(anywidget.AnyWidget):
 
     _esm: ClassVar[str] = BASE_JS + "export default { render: (context) => live(context) };"
     _css: ClassVar[str] = BASE_CSS
-    label: ClassVar[str]
+    label: str
     """What the picture is, for those who don't see it."""
     html = traitlets.Unicode().tag(sync=True)
 
@@ -212,9 +213,11 @@ class Live(anywidget.AnyWidget):
         self.cluster = cluster or open_cluster()
         self.notice = ""
         self._sources: Sequence[Source] = ()
-        self._awake = False
+        self._awake = self._drawn = False
+        self._lit: dict[str, tuple[object, float]] = {}
         self._views: dict[str, float] = {"": time.monotonic()}  # the first one is on its way
         self._changed, self._closing, self._lock = threading.Event(), threading.Event(), threading.RLock()
+        self._painter = threading.Thread(target=self._paint, name="podium-painter", daemon=True)
         super().__init__()
         self.on_msg(self._hear)
         self._wake()
@@ -222,7 +225,6 @@ class Live(anywidget.AnyWidget):
         for source in self._sources:
             source.told.wait(max(0, deadline - time.monotonic()))
         self._draw()
-        self._painter = threading.Thread(target=self._paint, name="podium-painter", daemon=True)
         self._painter.start()
 
     # -- what a subclass says
@@ -254,6 +256,20 @@ class Live(anywidget.AnyWidget):
 
         threading.Thread(target=run, name="podium-work", daemon=True).start()
 
+    def lit(self, key: str, value: object) -> str:
+        """The class of what just changed, ``podium-lit``; empty for what did not. What is new changed, too.
+
+        Args:
+            key: What it is.
+            value: What would change.
+        """
+        now = time.monotonic()
+        if key not in self._lit:
+            self._lit[key] = (value, now if self._drawn else 0.0)
+        elif self._lit[key][0] != value:
+            self._lit[key] = (value, now)
+        return "podium-lit" if now - self._lit[key][1] < LIT else ""
+
     @property
     def awake(self) -> bool:
         """Whether it follows the cluster now."""
@@ -268,11 +284,12 @@ class Live(anywidget.AnyWidget):
 
     def close(self) -> None:
         """End it, and every watch of it."""
-        self._closing.set()
-        self._changed.set()
-        if threading.current_thread() is not self._painter:
-            self._painter.join()
-        self._sleep()
+        if hasattr(self, "_painter"):  # else the constructor refused its arguments: ipywidgets closes whatever goes
+            self._closing.set()
+            self._changed.set()
+            if self._painter.is_alive() and threading.current_thread() is not self._painter:
+                self._painter.join()
+            self._sleep()
         super().close()
 
     def _wake(self) -> None:
@@ -326,6 +343,7 @@ class Live(anywidget.AnyWidget):
             said.append(f'<p class="podium-problem">⚠ {escape(self.notice)} {dismiss}</p>')
         status = f'<div role="status" data-key="said">{"".join(said)}</div>'
         self.html = f'<section aria-label="{escape(self.label)}">{status}{self.draw()}</section>'
+        self._drawn = True
 
     # -- without a front end
 

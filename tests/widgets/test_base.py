@@ -205,6 +205,12 @@ def test_closing_ends_every_watch(toy: Toy, api: Api) -> None:
     wait_until(lambda: api.watches == 0, "the server to see the watch end", limit=10)
 
 
+def test_a_picture_whose_constructor_refused_can_be_closed() -> None:
+    picture = Names.__new__(Names)  # so it is when ipywidgets closes what is collected
+    picture.close()
+    assert not threads()
+
+
 def test_it_sleeps_when_the_last_view_is_gone_and_wakes_with_the_next(names: Names, api: Api) -> None:
     for view in ("one", "two"):
         names._hear(names, {"view": view}, [])
