@@ -3,7 +3,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help lab test test-all test-kind demo setup lint lock clean
+.PHONY: help lab test test-all test-long test-labs test-kind demo setup lint lock clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -15,9 +15,16 @@ test: setup lint ## everything a newcomer needs to see pass, in at most 20 minut
 	pytest -m "not all and not kind"
 
 test-all: setup ## the rest: what `make test` leaves out because it takes long, and the kind backend
-	pytest -m "all and not kind" --ignore=tests/labs
-	pytest -m "all and not kind" --numprocesses=3 tests/labs # its clusters wait more than they work
+	$(MAKE) test-long
+	$(MAKE) test-labs
 	$(MAKE) test-kind
+
+test-long: setup ## every lesson, traces, faults, a cluster killed in each part, pictures in a browser
+	pytest -m "all and not kind" --ignore=tests/labs
+
+LABS := 0
+test-labs: setup ## judge every known answer of the labs, or of some: make test-labs LABS="02 or 03"
+	pytest -m "all and not kind" --numprocesses=3 -k "$(LABS)" tests/labs # three at once: they wait more than they work
 
 test-kind: setup ## the tests of the kind backend; as root, with a container engine of their own where none answers
 	@mkdir -p build
