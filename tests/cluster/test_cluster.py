@@ -281,6 +281,7 @@ def test_the_store_and_the_audit_log_tell_of_a_pod(cluster: Cluster, namespace: 
     assert any(verb == "patch" and sub == "status" and user.startswith("system:node:") for verb, sub, user in verbs)
 
 
+@pytest.mark.both
 def test_a_node_is_added_and_removed_while_the_cluster_runs(cluster: Cluster, namespace: str) -> None:
     name = cluster.add_node()
     try:

@@ -61,6 +61,13 @@ def test_lesson_runs(lesson: Path, cluster: Cluster, monkeypatch: pytest.MonkeyP
     assert not cluster.kubectl("get", "nodes", "--output=name", "--field-selector=spec.unschedulable=true")
 
 
+@pytest.mark.kind
+@pytest.mark.parametrize("cluster", ["kind"], indirect=True, scope="session")
+def test_a_lesson_runs_in_kind(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lesson that looks at every component of the cluster, which kind runs in other places."""
+    test_lesson_runs(COURSE / "05-how-a-pod-is-created.ipynb", cluster, monkeypatch)
+
+
 @pytest.mark.parametrize("lesson", LESSONS + SOURCES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_lesson_is_stored_clean(lesson: Path) -> None:
     notebook = nbformat.read(lesson, as_version=nbformat.NO_CONVERT)
