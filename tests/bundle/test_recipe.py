@@ -99,9 +99,9 @@ def test_finding_the_bundle_is_quick() -> None:
     for _ in range(3):
         recipe.goal.cache_clear()
         recipe.lock.cache_clear()
-        began = time.monotonic()
+        began = time.process_time()
         assert recipe.goal().key
-        times.append(time.monotonic() - began)
+        times.append(time.process_time() - began)
     assert min(times) < 0.1
 
 
