@@ -25,11 +25,12 @@ def cluster(name: str, nodes: list[str], policy: Path, old_cgroups: bool, own_ne
         old_cgroups: The machine has control groups of version 1, which kubelet would refuse.
         own_network: The image brings a network of its own in place of kindnet.
     """
+    taints = {"taints": []} if nodes[1:] else {}  # kind itself takes the taint off the only node, and fails without one
     mount = {"hostPath": str(policy), "containerPath": POLICY, "readOnly": True}
     first = {
         "role": "control-plane",
         "extraMounts": [mount],
-        "kubeadmConfigPatches": [_patch("InitConfiguration", nodeRegistration={"name": nodes[0], "taints": []})],
+        "kubeadmConfigPatches": [_patch("InitConfiguration", nodeRegistration={"name": nodes[0]} | taints)],
     }
     others = [
         {"role": "worker", "kubeadmConfigPatches": [_patch("JoinConfiguration", nodeRegistration={"name": node})]}
