@@ -207,7 +207,9 @@ def test_security_context_is_obeyed(cluster: Cluster, namespace: str) -> None:
     context = {"runAsUser": 1234, "runAsGroup": 4321, "seccompProfile": {"type": "RuntimeDefault"}}
     _pod(cluster, namespace, "careful", securityContext=context, container=secure)
     words = wait_until(
-        lambda: (log := cluster.logs("careful", namespace=namespace)).endswith("only\n") and log, "the log's end", 30
+        lambda: "\nread-only\n" in (log := cluster.logs("careful", namespace=namespace)) and log,
+        "the log to be whole",
+        30,
     )
     assert words.split("\n")[:2] == ["1234", "4321"]
     assert "Seccomp:\t2" in words
