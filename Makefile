@@ -24,7 +24,7 @@ test-long: setup ## every lesson, traces, faults, a cluster killed in each part,
 
 LABS := 0
 test-labs: setup ## judge every known answer of the labs, or of some: make test-labs LABS="02 or 03"
-	pytest -m "all and not kind" --numprocesses=3 -k "$(LABS)" tests/labs # three at once: they wait more than they work
+	pytest -m "all and not kind" --numprocesses=2 -k "$(LABS)" tests/labs # two at once: they wait more than they work
 
 test-kind: setup ## the tests of the kind backend; as root, with a container engine of their own where none answers
 	@mkdir -p build
