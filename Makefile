@@ -3,7 +3,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help lab test test-all test-long test-labs test-kind demo setup lint lock clean
+.PHONY: help lab test test-all test-long test-labs test-kind demo drawings setup lint lock clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -37,6 +37,9 @@ demo: setup ## the main job without a browser: cluster, lesson, a solved lab gra
 	podium up --nodes 2; \
 	jupyter execute course/05-how-a-pod-is-created.ipynb; \
 	podium grade labs/source/02-first-pod/02-first-pod.ipynb
+
+drawings: setup ## draw the diagrams of the lessons that are new or have changed, for slides and the book
+	python docs/draw.py
 
 setup: .venv/set-up ## Debian packages (as root), .venv, and the bundle that the cluster is made from
 	@podium bundle status >/dev/null 2>&1 || podium bundle fetch || \

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from podium.errors import PodiumError, UsageError
 
-_COMMANDS = ("doctor", "bundle", "clusters", "components", "lab", "course", "labs", "check", "grade", "bench")
+_COMMANDS = ("doctor", "bundle", "clusters", "components", "lab", "course", "slides", "labs", "check", "grade", "bench")
 
 
 class _Parser(argparse.ArgumentParser):

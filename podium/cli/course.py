@@ -1,6 +1,8 @@
 """``podium course``: the learner's edition of the lessons, derived from the instructor's."""
 
 import argparse
+import hashlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,8 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 INSTRUCTOR = "instructor"  # the folder of the sources, and the tag of the cells that learners don't get
+DIAGRAM = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""A diagram in a lesson's text: JupyterLab draws it; for slides and the book it has been drawn before."""
 
 
 def register(commands: Any) -> None:
@@ -35,6 +39,23 @@ def lessons(course: Path) -> list[Path]:
     if not found:
         raise UsageError(f"There is no lesson in {course / INSTRUCTOR}.", "Name the course's folder: --course FOLDER")
     return found
+
+
+def find_lesson(course: Path, number: str) -> Path:
+    """The instructor's edition of one lesson.
+
+    Raises:
+        UsageError: There is no lesson of this number.
+    """
+    found = {path.name[:2]: path for path in lessons(course)}
+    if number not in found:
+        raise UsageError(f"There is no lesson {number!r}.", f"The lessons are: {', '.join(found)}.")
+    return found[number]
+
+
+def drawing(course: Path, diagram: str) -> Path:
+    """The SVG file of a Mermaid diagram; it is named for the diagram's text, so no drawing can be out of date."""
+    return course / "drawings" / f"{hashlib.sha256(diagram.encode()).hexdigest()[:12]}.svg"
 
 
 def learners(source: Path) -> "NotebookNode":
