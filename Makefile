@@ -3,7 +3,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help lab test test-all test-long test-labs test-kind demo drawings setup lint lock clean
+.PHONY: help lab test test-all test-long test-labs test-kind browser demo setup lint lock clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -19,7 +19,7 @@ test-all: setup ## the rest: what `make test` leaves out because it takes long, 
 	$(MAKE) test-labs
 	$(MAKE) test-kind
 
-test-long: setup ## every lesson, traces, faults, a cluster killed in each part, pictures in a browser
+test-long: setup browser ## every lesson, traces, faults, a cluster killed in each part, pictures in a browser
 	pytest -m "all and not kind" --ignore=tests/labs
 
 LABS := 0
@@ -32,14 +32,16 @@ test-kind: setup ## the tests of the kind backend; as root, with a container eng
 	@rm build/kind-node.tar # the cache keeps it
 	tests/kind/with-dockerd sh -ec 'podium bundle kind-image; pytest -m "kind and not all"'
 
+browser: .venv/set-up ## what tests in a browser need: chromium, and axe-core, which checks for accessibility
+	@for program in chromium npm; do command -v $$program >/dev/null || \
+	apt-get install --quiet --quiet --yes --no-install-recommends $$program; done
+	@npm ci --silent --ignore-scripts --prefix tests/axe
+
 demo: setup ## the main job without a browser: cluster, lesson, a solved lab graded
 	@trap 'podium down' EXIT; set -ex; \
 	podium up --nodes 2; \
 	jupyter execute course/05-how-a-pod-is-created.ipynb; \
 	podium grade labs/source/02-first-pod/02-first-pod.ipynb
-
-drawings: setup ## draw the diagrams of the lessons that are new or have changed, for slides and the book
-	python docs/draw.py
 
 setup: .venv/set-up ## Debian packages (as root), .venv, and the bundle that the cluster is made from
 	@podium bundle status >/dev/null 2>&1 || podium bundle fetch || \
