@@ -1,6 +1,7 @@
 """How nbgrader runs this course."""
 
 from autograder.grading import LEARNER
+from podium.jupyter.submission import COLLECTED
 
 c = get_config()  # noqa: F821, nbgrader gives it
 
@@ -21,3 +22,6 @@ c.Autograde.autograde_preprocessors = [
 c.Execute.timeout = 120
 # Cells that only show the learner something; what they would show a grader is judged anyway.
 c.Execute.skip_cells_with_tag = LEARNER
+
+# What `podium submission` and JupyterLab's button pack.
+c.FileNameCollectorPlugin.named_regexp = COLLECTED

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 DEFAULT_NAME = "podium"
 BACKENDS = ("auto", "embedded", "kind")
+START_LIMIT = 900.0
+"""Seconds for which a start by another process is waited for: kind may have to load images."""
 
 
 class Component(Protocol):
@@ -94,6 +96,7 @@ class Backend(Protocol):
     @property
     def kubectl_path(self) -> Path: ...
     def is_running(self) -> bool: ...
+    def is_starting(self) -> bool: ...
     def up(self, count: int, owner: int | None, say: Callable[[str], object]) -> None: ...
     def down(self) -> None: ...
     def clean(self) -> None:
@@ -166,8 +169,13 @@ class Cluster:
         """Whether the cluster runs."""
         return self._backend.is_running()
 
+    def is_starting(self) -> bool:
+        """Whether a process starts it just now, this one or another."""
+        return self._backend.is_starting()
+
     def up(self, owner: int | None = 0, progress: Progress | None = None) -> None:
-        """Start the cluster; return when its API server and all its nodes are ready. A running one is left as it is.
+        """Start the cluster; return when its API server and all its nodes are ready. A running one is left as it is,
+        and one that another process starts just now is waited for.
 
         Args:
             owner: The process with whose end the cluster ends; 0 for this process, None for nobody: it then stays
@@ -178,8 +186,11 @@ class Cluster:
             UsageError: The number of nodes is out of range.
             PodiumError: It did not start. Nothing of it is left.
         """
+        say = progress.say if progress else _silent
+        if self.is_starting():
+            say("waiting for the process that starts it")
+            wait_until(lambda: not self.is_starting(), f"another process to start cluster {self.name!r}", START_LIMIT)
         if not self.is_running():
-            say = progress.say if progress else _silent
             self._backend.up(self._count, os.getpid() if owner == 0 else owner, say)
 
     def down(self) -> None:
@@ -289,8 +300,8 @@ class Cluster:
 
     def environment(self) -> dict[str, str]:
         """The environment in which ``kubectl`` is this cluster's."""
-        path = os.environ.get("PATH", os.defpath)
-        return os.environ | {"KUBECONFIG": str(self.kubeconfig_path), "PATH": f"{self.kubectl_path.parent}:{path}"}
+        programs, path = f"{self.kubectl_path.parent}:", os.environ.get("PATH", os.defpath)
+        return os.environ | {"KUBECONFIG": str(self.kubeconfig_path), "PATH": programs + path.removeprefix(programs)}
 
     def exec(
         self,
@@ -461,8 +472,7 @@ def open(name: str | None = None, nodes: int = 2, owner: int | None = 0) -> Clus
         PodiumError: It did not start.
     """
     cluster = Cluster(name or os.environ.get("PODIUM_CLUSTER") or DEFAULT_NAME, nodes)
-    if not cluster.is_running():
-        cluster.up(_server() if owner == 0 else owner)
+    cluster.up(_server() if owner == 0 else owner)
     while len(cluster.nodes()) < nodes:
         cluster.add_node()
     return cluster

@@ -7,7 +7,10 @@ from importlib import import_module
 
 from podium.errors import PodiumError, UsageError
 
-_COMMANDS = ("doctor", "bundle", "clusters", "components", "lab", "course", "slides", "labs", "check", "grade", "bench")
+_COMMANDS = (
+    "doctor", "bundle", "clusters", "components", "lab", "course", "slides", "labs", "check", "submission", "grade",
+    "bench",
+)  # fmt: skip
 
 
 class _Parser(argparse.ArgumentParser):

@@ -52,7 +52,8 @@ class Embedded:
 
     @property
     def _bundle(self) -> Bundle:
-        return Bundle(Path(self._state()["bundle"]))
+        running = (self.folder / "cluster.json").exists()
+        return Bundle(Path(self._state()["bundle"])) if running else self._find_bundle()
 
     # -- life
 
@@ -69,6 +70,10 @@ class Embedded:
         finally:
             os.close(lock)
         return False
+
+    def is_starting(self) -> bool:
+        """Whether it runs, and whoever started it still waits for it."""
+        return self.is_running() and not self._state()["ready"]
 
     def up(self, count: int, owner: int | None, say: Say) -> None:
         """Start the cluster; return when it is ready.
@@ -90,6 +95,7 @@ class Embedded:
             self._wait_ready(say)
             if owner != me:
                 supervisor.ask(self.folder, do="own", owner=_identity(owner))
+            self._save(self._state() | {"ready": True})
         except Exists:
             raise
         except BaseException:
@@ -131,6 +137,7 @@ class Embedded:
             self._lay_and_launch(state["nodes"], me, controlplane.Ports(**state["ports"]))
             self._wait_ready(say)
             supervisor.ask(self.folder, do="own", owner=owner)
+            self._save(self._state() | {"ready": True})
         except BaseException:
             self.down()
             raise
@@ -169,7 +176,8 @@ class Embedded:
             controlplane.write_files(self.folder, ports)
             for number in numbers:
                 nodes.write_settings(self.folder, number, ports.api)
-            self._save({"nodes": numbers, "ports": ports.as_dict(), "bundle": str(bundle.path)})
+            state = {"nodes": numbers, "ports": ports.as_dict(), "bundle": str(bundle.path), "ready": False}
+            self._save(state)
         except OSError as error:
             reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error  # copytree collects its errors
             raise PodiumError(f"The cluster's folder {self.folder} could not be laid: {reason}.", OTHER_DISK) from error

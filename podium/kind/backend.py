@@ -106,6 +106,10 @@ class Kind:
         except PodiumError:  # the engine does not run any more
             return False
 
+    def is_starting(self) -> bool:
+        """Whether it is being made, and whoever makes it still lives."""
+        return (self.folder / "cluster.json").exists() and not self._state()["ready"] and bool(self._guarded())
+
     def up(self, count: int, owner: int | None, say: Say) -> None:
         """Start the cluster; return when it is ready.
 
@@ -130,7 +134,7 @@ class Kind:
                 f"Free some: `{found.name} system df` tells what lies there.",
             )
         with self._alone():
-            if self.is_running():
+            if self.is_running() or self.is_starting():
                 raise Exists(f"Another process has just started cluster {self.name!r}.", "Use it, or another name.")
             self._remove()  # what a crash may have left
             self.folder.mkdir(mode=0o700, parents=True)
@@ -425,7 +429,8 @@ class Kind:
     @property
     def kubectl_path(self) -> Path:
         """kubectl, of the cluster's version."""
-        return Bundle(Path(self._state()["bundle"])).program("kubectl")
+        made = (self.folder / "cluster.json").exists()
+        return (Bundle(Path(self._state()["bundle"])) if made else self._find_bundle()).program("kubectl")
 
     def etcdctl(self) -> tuple[list[str], Path]:
         """The beginning of an etcdctl command line with this cluster's credentials, and the folder it must run in."""

@@ -9,10 +9,11 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from podium import Cluster
+from podium.jupyter import START_PAGE
 
 COURSE = Path(__file__).parents[2] / "course"
-LESSONS = sorted(COURSE.glob("[0-9][0-9]-*.ipynb"))
 SOURCES = sorted(COURSE.glob("instructor/*.ipynb"))
+LESSONS = [COURSE / source.name for source in SOURCES]
 FIRST = "05-how-a-pod-is-created"  # the one that a newcomer's `make test` runs
 LIMIT = 180  # seconds for a cell
 
@@ -61,6 +62,13 @@ def test_lesson_runs(lesson: Path, cluster: Cluster, monkeypatch: pytest.MonkeyP
     assert not cluster.kubectl("get", "nodes", "--output=name", "--field-selector=spec.unschedulable=true")
 
 
+def test_start_page_shows_what_runs_and_what_next(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = outputs(run(COURSE / START_PAGE, cluster, monkeypatch))
+    assert "Your cluster runs, with 2 nodes: node-1, node-2." in page
+    assert "Begin the lesson" in page
+    assert 'href="05-how-a-pod-is-created.ipynb"' in page
+
+
 @pytest.mark.kind
 @pytest.mark.parametrize("cluster", ["kind"], indirect=True, scope="session")
 def test_a_lesson_runs_in_kind(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +76,9 @@ def test_a_lesson_runs_in_kind(cluster: Cluster, monkeypatch: pytest.MonkeyPatch
     test_lesson_runs(COURSE / "05-how-a-pod-is-created.ipynb", cluster, monkeypatch)
 
 
-@pytest.mark.parametrize("lesson", LESSONS + SOURCES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize(
+    "lesson", [COURSE / START_PAGE, *LESSONS, *SOURCES], ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
 def test_lesson_is_stored_clean(lesson: Path) -> None:
     notebook = nbformat.read(lesson, as_version=nbformat.NO_CONVERT)
     nbformat.validate(notebook)
