@@ -3,7 +3,9 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help lab test test-all test-long test-labs test-kind browser demo setup lint lock clean
+SPHINX := sphinx-build -q -W --keep-going
+
+.PHONY: help lab test test-all test-long test-labs test-kind browser demo book book-draft drawings setup lint lock clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -43,6 +45,18 @@ demo: setup ## the main job without a browser: cluster, lesson, a solved lab gra
 	jupyter execute course/05-how-a-pod-is-created.ipynb; \
 	podium grade labs/source/02-first-pod/02-first-pod.ipynb
 
+book: setup ## the book, in build/book: every lesson that has changed runs on a cluster; no network is needed
+	@trap 'podium down --name book' EXIT; set -ex; \
+	podium up --nodes 2 --name book; \
+	PODIUM_CLUSTER=book $(SPHINX) -D nb_execution_mode=cache -c docs . build/book; \
+	echo "The book is build/book/index.html"
+
+book-draft: .venv/set-up ## the book without outputs, in seconds
+	$(SPHINX) -c docs . build/book-draft
+
+drawings: setup browser ## draw the diagrams that are new or have changed, for slides and the book
+	python docs/draw.py
+
 setup: .venv/set-up ## Debian packages (as root), .venv, and the bundle that the cluster is made from
 	@podium bundle status >/dev/null 2>&1 || podium bundle fetch || \
 	{ echo "== So it is made here, in about half an hour"; podium bundle build; }
@@ -50,10 +64,11 @@ setup: .venv/set-up ## Debian packages (as root), .venv, and the bundle that the
 .venv/set-up: setup.sh apt.txt pyproject.toml requirements.lock requirements-go.lock
 	@./setup.sh
 
-lint: .venv/set-up ## style, and the direction of imports
+lint: .venv/set-up ## style, the direction of imports, spelling
 	ruff check
 	ruff format --check
 	lint-imports
+	codespell
 
 LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 lock: .venv/set-up ## renew the lock files from pyproject.toml
