@@ -1,4 +1,4 @@
-"""Draw the Mermaid diagrams of the lessons as SVG, for slides and the book, which are read without JupyterLab.
+"""Draw the Mermaid diagrams of the lessons and docs as SVG, for slides and the book, which are read without JupyterLab.
 
 JupyterLab itself draws them, in a headless Chromium: learners see the same. Run it (`make drawings`) when a diagram is
 new or has changed; the files belong into the repository.
@@ -26,9 +26,10 @@ PYTHON = {"name": "python3", "display_name": "Python 3"}
 
 
 def diagrams() -> list[str]:
-    """The text of every diagram of the lessons."""
+    """The text of every diagram of the lessons and of the documentation."""
     cells = [cell for path in lessons(COURSE) for cell in nbformat.read(path, as_version=4).cells]
-    return [text for cell in cells if cell.cell_type == "markdown" for text in DIAGRAM.findall(cell.source)]
+    pages = [cell.source for cell in cells] + [page.read_text() for page in sorted(Path(__file__).parent.glob("*.md"))]
+    return [text for page in pages for text in DIAGRAM.findall(page)]
 
 
 def draw(texts: list[str], folder: Path) -> list[str]:

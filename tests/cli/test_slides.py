@@ -25,8 +25,9 @@ def test_each_cell_has_its_place(source: Path) -> None:
 
 
 def test_every_diagram_has_its_drawing_and_every_drawing_its_diagram() -> None:
-    cells = [cell for path in SOURCES for cell in nbformat.read(path, as_version=4).cells]
-    wanted = {drawing(COURSE, text) for cell in cells for text in DIAGRAM.findall(cell.source)}
+    pages = [cell.source for path in SOURCES for cell in nbformat.read(path, as_version=4).cells]
+    pages += [page.read_text() for page in (COURSE.parent / "docs").glob("*.md")]
+    wanted = {drawing(COURSE, text) for page in pages for text in DIAGRAM.findall(page)}
     assert wanted == set((COURSE / "drawings").glob("*.svg")), "draw what is missing: make drawings"
 
 
