@@ -151,7 +151,7 @@ class Store:
         folder = self.path(part)
         try:
             facts: dict[str, Any] = json.loads((folder / "part.json").read_text())
-            return facts if facts["files"] == listing(folder) else None
+            return facts if _agree(facts["files"], listing(folder)) else None
         except (FileNotFoundError, ValueError, KeyError):
             return None
 
@@ -289,6 +289,12 @@ def listing(folder: Path) -> dict[str, list[int]]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != "part.json" and (status := path.stat())
     }
+
+
+def _agree(recorded: dict[str, list[int]], found: dict[str, list[int]]) -> bool:
+    """Whether two listings are of the same files. A layer of a container image keeps times to the second only."""
+    rounded = {name: [size, changed // 10**9 * 10**9] for name, (size, changed) in recorded.items()}
+    return recorded.keys() == found.keys() and all(found[name] in (recorded[name], rounded[name]) for name in found)
 
 
 def _locked(file: int) -> bool:

@@ -126,6 +126,15 @@ def test_damage_is_seen_and_mended(store: Store) -> None:
         assert {file.name for file in path.iterdir()} == {"content", "part.json"}
 
 
+def test_a_part_keeps_its_worth_in_a_layer_of_an_image_which_rounds_times_to_seconds(store: Store) -> None:
+    content = store.build(part("one"), quiet=True) / "content"
+    changed = content.stat().st_mtime_ns
+    os.utime(content, ns=(changed, changed // 10**9 * 10**9))
+    assert store.facts(part("one"))
+    os.utime(content, ns=(changed, changed + 10**9))
+    assert store.facts(part("one")) is None
+
+
 def test_a_part_that_fails_leaves_nothing_and_keeps_the_others(store: Store) -> None:
     def fail(job: Job) -> str:
         (job.out / "half").write_text("")
