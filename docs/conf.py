@@ -38,7 +38,7 @@ html_css_files = ["book.css"]
 html_static_path = ["static"]
 html_show_sphinx = False
 
-myst_enable_extensions = ["substitution"]
+myst_enable_extensions = ["substitution", "tasklist"]
 myst_heading_anchors = 3
 suppress_warnings = ["mystnb.unknown_mime_type"]  # a live picture: its still one stands beside it, and is shown
 
