@@ -41,7 +41,7 @@ def pack(bundle: Path, file: Path) -> None:
     try:
         with part.open("wb") as target, subprocess.Popen([*command, *names], stdout=subprocess.PIPE) as tar:
             zstandard.ZstdCompressor(compression_params=parameters).copy_stream(tar.stdout, target)
-        if tar.returncode not in (0, 1):  # 1: a file has got another hard link meanwhile, as a part that others need may
+        if tar.returncode not in (0, 1):  # 1: a file has got another hard link meanwhile, as a part may
             raise PodiumError(f"tar failed with exit code {tar.returncode} while {file} was written.")
         with part.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
