@@ -104,14 +104,14 @@ def draw_diagrams(app: Sphinx, page: str, source: list[str]) -> None:
     def drawn(text: str) -> str:
         return DIAGRAM.sub(lambda match: f"![](/{drawing(COURSE, match[1]).relative_to(ROOT)})\n", text)
 
-    if page.startswith("course/0") or page.startswith("course/1"):
-        notebook = json.loads(source[0])
-        for cell in notebook["cells"]:
-            if cell["cell_type"] == "markdown":
-                cell["source"] = drawn("".join(cell["source"]))
-        source[0] = json.dumps(notebook)
-    else:
+    if app.env.doc2path(page).suffix != ".ipynb":
         source[0] = drawn(source[0])
+        return
+    notebook = json.loads(source[0])
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = drawn("".join(cell["source"]))
+    source[0] = json.dumps(notebook)
 
 
 def setup(app: Sphinx) -> None:
