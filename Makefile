@@ -5,10 +5,10 @@ export PYTHONUNBUFFERED := 1
 
 SPHINX := sphinx-build -q -W --keep-going
 
-.PHONY: help lab test test-all test-long test-labs test-kind browser demo book book-draft drawings setup lint lock clean
+.PHONY: help lab test test-all test-long test-labs test-kind test-kind-long lessons kind-image browser demo book book-draft drawings setup lint lock clean
 
 help:
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
 
 lab: setup ## JupyterLab on a live cluster; prints its address
 	@podium lab
@@ -16,10 +16,11 @@ lab: setup ## JupyterLab on a live cluster; prints its address
 test: setup lint ## everything a newcomer needs to see pass, in at most 20 minutes
 	pytest -m "not all and not kind"
 
-test-all: setup ## the rest: what `make test` leaves out because it takes long, and the kind backend
+test-all: setup ## the rest: what `make test` leaves out because it takes long, and everything in kind
 	$(MAKE) test-long
 	$(MAKE) test-labs
 	$(MAKE) test-kind
+	$(MAKE) test-kind-long
 
 test-long: setup browser ## every lesson, traces, faults, a cluster killed in each part, pictures in a browser
 	pytest -m "all and not kind" --ignore=tests/labs
@@ -28,11 +29,21 @@ LABS := 0
 test-labs: setup ## judge every known answer of the labs, or of some: make test-labs LABS="02 or 03"
 	pytest -m "all and not kind" --numprocesses=2 -k "$(LABS)" tests/labs # two at once: they wait more than they work
 
-test-kind: setup ## the tests of the kind backend; as root, with a container engine of their own where none answers
+IN_KIND := tests/kind/with-dockerd sh -ec 'podium bundle kind-image; exec "$$@"' sh
+test-kind: setup kind-image ## the kind backend; as root, with a container engine of its own where none answers
+	$(IN_KIND) pytest -v -m "kind and not all"
+
+test-kind-long: setup kind-image ## what is left of the tests in kind: every lesson, every lab, traces, live pictures
+	$(IN_KIND) pytest -m "kind and all"
+
+BACKEND := embedded
+lessons: setup $(if $(filter kind,$(BACKEND)),kind-image) ## every lesson, from top to bottom; in kind: make lessons BACKEND=kind
+	$(if $(filter kind,$(BACKEND)),$(IN_KIND)) pytest -k "test_lesson_runs and $(BACKEND)" tests/e2e
+
+kind-image: setup # made here, since with-dockerd has no network
 	@mkdir -p build
-	podium bundle kind-image --archive build/kind-node.tar # here: with-dockerd has no network
+	podium bundle kind-image --archive build/kind-node.tar
 	@rm build/kind-node.tar # the cache keeps it
-	tests/kind/with-dockerd sh -ec 'podium bundle kind-image; pytest -m "kind and not all"'
 
 browser: .venv/set-up ## what tests in a browser need: chromium, and axe-core, which checks for accessibility
 	@for program in chromium npm; do command -v $$program >/dev/null || \

@@ -4,18 +4,24 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from podium import bundle
 from podium.cluster import Cluster
 from podium.errors import PodiumError
+from podium.kind import config, engine
+from podium.machine import control_groups
 from podium.waiting import wait_until
 
+KIND_MAY_ADD_S, EMBEDDED_PART = 2.0, 0.4
 SETTLE_S, IDLE_S = 60.0, 20.0  # before idle CPU is measured (add-ons start for half a minute), and for how long
 PAIRS = 9  # of Pods, one with a trace on and one without
 UNITS = {
@@ -47,20 +53,27 @@ def measure(runs: int, say: Callable[[str], object]) -> dict[str, Any]:
         say: Called with what is done.
 
     Returns:
-        ``{"embedded": {figure: [...]}, "kind": None, "machine": {...}}``, the figures as in :data:`UNITS`.
+        ``{"embedded": {figure: [...]}, "kind": {...}, "plain": {...}, "machine": {...}}``, the figures as in
+        :data:`UNITS`. ``plain`` is kind by itself, which has some of them; both are None where no engine answers.
     """
-    figures: dict[str, list[float]] = {name: [] for name in UNITS}
+    found = engine.answering()
+    measures: dict[str, Callable[[], dict[str, float]]] = {"embedded": partial(_one_run, "embedded")}
+    if found:
+        measures |= {"kind": partial(_one_run, "kind"), "plain": partial(_plain_run, found)}
+    figures: dict[str, dict[str, list[float]] | None] = {"kind": None, "plain": None}
     for run in range(runs):
-        say(f"embedded, run {run + 1} of {runs}")
-        for name, value in _one_run().items():
-            figures[name].append(round(value, 2))
+        for backend, measure_one in measures.items():
+            say(f"{backend}, run {run + 1} of {runs}")
+            for name, value in measure_one().items():
+                known = figures[backend] = figures.get(backend) or {}
+                known.setdefault(name, []).append(round(value, 2))
     machine = {
         "kernel": platform.release(),
         "processors": len(os.sched_getaffinity(0)),
         "load_before": round(os.getloadavg()[0], 2),
         "memory_by": "control group" if _memory_controller() else "proportional set size",
     }
-    return {"embedded": figures, "kind": None, "machine": machine}
+    return figures | {"machine": machine}
 
 
 def median(figures: dict[str, list[float]]) -> dict[str, float]:
@@ -68,9 +81,69 @@ def median(figures: dict[str, list[float]]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in figures.items()}
 
 
-def _one_run() -> dict[str, float]:
-    cluster = Cluster(f"bench-{os.getpid()}", nodes=1)
-    with _charged() as charged:
+def bars(found: dict[str, Any]) -> Iterator[tuple[bool, str]]:
+    """What Podium promises of its two backends, as far as it was measured: whether it holds, and the figures.
+
+    Args:
+        found: What :func:`measure` has returned.
+    """
+    if not found["kind"]:
+        return
+    embedded, kind, plain = (median(found[name]) for name in ("embedded", "kind", "plain"))
+    for name, bare in plain.items():
+        most = bare + KIND_MAY_ADD_S
+        words = f"{UNITS[name]}: kind {kind[name]:g}, plain kind {bare:g}; at most {KIND_MAY_ADD_S:g} more"
+        yield kind[name] <= most, words
+    part = embedded["first_pod_s"] / kind["first_pod_s"]
+    words = f"{UNITS['first_pod_s']}: embedded {part:.2f} of kind; at most {EMBEDDED_PART:g}"
+    yield part <= EMBEDDED_PART, words
+
+
+def _plain_run(found: engine.Engine) -> dict[str, float]:
+    """The same with ``kind create cluster`` and ``kind delete cluster`` alone, with the same node image."""
+    here, name = bundle.current(), f"bench-plain-{os.getpid()}"
+    own = bundle.kind_image_name()
+    image = own if found.has_image(own) else config.IMAGE
+    with TemporaryDirectory(prefix="podium-bench-") as place:
+        environment = os.environ | {engine.PROVIDER: found.name, "KUBECONFIG": f"{place}/kubeconfig"}
+
+        def call(program: str, *arguments: str, input: str = "", check: bool = True) -> bool:
+            done = subprocess.run(
+                [here.program(program), *arguments], env=environment, input=input, text=True, capture_output=True,
+                timeout=600, check=False,
+            )  # fmt: skip
+            if done.returncode and check:
+                raise PodiumError(f"{program} {' '.join(arguments[:2])} failed: {done.stderr.strip()}")
+            return not done.returncode
+
+        def create() -> None:
+            call("kind", "create", "cluster", "--name", name, "--image", image, "--config=-", input=settings)
+            if image != own:
+                call("kind", "load", "image-archive", "--name", name, str(here.images / "busybox.tar"))
+            account = ("get", "serviceaccount", "default")
+            wait_until(lambda: call("kubectl", *account, check=False), "the default service account", limit=60)
+
+        settings = config.plain(found.cgroup_version() == 1)
+        try:
+            began = time.monotonic()
+            create()
+            call("kubectl", "apply", "-f", "-", input=_POD)
+            call("kubectl", "wait", "--for=condition=Ready", "pod/first", "--timeout=90s")
+            first_pod = time.monotonic() - began
+            began = time.monotonic()
+            call("kind", "delete", "cluster", "--name", name)
+            create()
+            reset = time.monotonic() - began
+        finally:
+            began = time.monotonic()
+            call("kind", "delete", "cluster", "--name", name)
+            down = time.monotonic() - began
+    return {"first_pod_s": first_pod, "reset_s": reset, "down_s": down}
+
+
+def _one_run(backend: str) -> dict[str, float]:
+    cluster = Cluster(f"bench-{os.getpid()}", nodes=1, backend=backend)
+    with _charged(backend) as charged:
         try:
             began = time.monotonic()
             cluster.up()
@@ -163,7 +236,19 @@ def _tree(cluster: Cluster) -> Iterator[Path]:
         yield Path(f"/proc/{pid}")
 
 
+def _container_group(cluster: Cluster, controller: str, names: Sequence[str]) -> str:
+    """What one of these files says of the container that is the cluster's only node, in kind."""
+    found = engine.find()
+    container = found.call("ps", "--quiet", "--filter", f"name={cluster.name}-").strip()
+    pid = int(found.call("inspect", "--format", "{{.State.Pid}}", container))
+    files = (group / name for group in control_groups(pid, controller) for name in names)
+    return next(file for file in files if file.exists()).read_text()
+
+
 def _cpu_seconds(cluster: Cluster) -> float:
+    if cluster.backend == "kind":
+        used = _container_group(cluster, "cpuacct", ("cpuacct.usage", "cpu.stat"))
+        return int(used) / 1e9 if used.strip().isdigit() else int(used.split()[1]) / 1e6  # usage_usec comes first
     ticks = 0
     for process in _tree(cluster):
         try:
@@ -188,14 +273,19 @@ def _read(path: Path) -> str:
 
 
 @contextmanager
-def _charged() -> Iterator[Callable[[Cluster], float]]:
+def _charged(backend: str) -> Iterator[Callable[[Cluster], float]]:
     """Yields how many MB are charged for a cluster that is started in the block, the page cache that it fills included.
 
     A page of a file that was cached before is charged to whoever read it first: on a machine that has just run another
     cluster the figure is lower than after a start.
 
-    Where no control group can be made, the proportional set sizes of its processes are added up instead.
+    Where no control group can be made, the proportional set sizes of its processes are added up instead. In kind, the
+    engine has made one for the node.
     """
+    if backend == "kind":
+        names = ("memory.usage_in_bytes", "memory.current")
+        yield lambda cluster: int(_container_group(cluster, "memory", names)) / 2**20
+        return
     controller = _memory_controller()
     if controller is None:
         yield lambda cluster: sum(_pss_kb(process) for process in _tree(cluster)) / 1024

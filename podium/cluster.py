@@ -15,7 +15,7 @@ from podium import bundle, paths
 from podium.embedded.backend import Embedded
 from podium.errors import PodiumError, UsageError
 from podium.kind import engine
-from podium.kind.backend import Kind
+from podium.kind.backend import Kind, without_folder
 from podium.progress import Progress
 from podium.waiting import wait_until
 
@@ -100,7 +100,10 @@ class Backend(Protocol):
     def up(self, count: int, owner: int | None, say: Callable[[str], object]) -> None: ...
     def down(self) -> None: ...
     def clean(self) -> None:
-        """Remove what a crash left, unless the cluster runs."""
+        """Remove what a crash left, unless the cluster runs or can be taken up."""
+
+    def left_behind(self) -> bool:
+        """Whether a crash left a cluster that can be taken up by ``up``."""
 
     def reset(self, say: Callable[[str], object]) -> None: ...
     def nodes(self) -> list[str]: ...
@@ -175,7 +178,8 @@ class Cluster:
 
     def up(self, owner: int | None = 0, progress: Progress | None = None) -> None:
         """Start the cluster; return when its API server and all its nodes are ready. A running one is left as it is,
-        and one that another process starts just now is waited for.
+        one that another process starts just now is waited for, and one that a crash left is taken up as it was:
+        :meth:`reset` makes it pristine.
 
         Args:
             owner: The process with whose end the cluster ends; 0 for this process, None for nobody: it then stays
@@ -190,7 +194,7 @@ class Cluster:
         if self.is_starting():
             say("waiting for the process that starts it")
             wait_until(lambda: not self.is_starting(), f"another process to start cluster {self.name!r}", START_LIMIT)
-        if not self.is_running():
+        if not self.is_running() or self._backend.left_behind():
             self._backend.up(self._count, os.getpid() if owner == 0 else owner, say)
 
     def down(self) -> None:
@@ -485,6 +489,13 @@ def clusters() -> list[Cluster]:
     for cluster in found:
         cluster._backend.clean()
     return [cluster for cluster in found if cluster.is_running()]
+
+
+def left_behind() -> list[str]:
+    """The names of this user's clusters that a crash left: ``up`` takes one up, ``down`` removes it."""
+    place = paths.state_dir()
+    folders = sorted(path.parent for path in place.glob("*/cluster.json"))
+    return [f.name for f in folders if Cluster(f.name)._backend.left_behind()] + without_folder(place)
 
 
 def _backend(name: str, wanted: str) -> Backend:

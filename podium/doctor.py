@@ -2,17 +2,16 @@
 
 import os
 import platform
-import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 from podium import bundle, paths
 from podium.embedded.files import Bundle
 from podium.errors import CannotRunHere
 from podium.kind import config, engine
-from podium.kind.backend import NODE_DISK_MB, room
+from podium.kind.backend import lacks
+from podium.machine import free_disk_mb, free_memory_mb
 
 MEMORY_MB = 1200  # a control plane and one node, with room for a notebook server
 DISK_MB = 800  # the folder of a running cluster with two nodes that are used
@@ -43,9 +42,11 @@ def _embedded() -> list[Finding]:
     ]
     if not findings[0].good:
         return findings
-    findings.append(_enough_memory())
-    place = next(path for path in (paths.state_dir(), *paths.state_dir().parents) if path.exists())
-    space = shutil.disk_usage(place).free // 2**20
+    memory = free_memory_mb()
+    findings.append(
+        Finding(memory >= MEMORY_MB, f"{memory} MB of memory can be had", f"Free some: {MEMORY_MB} MB are needed.")
+    )
+    space, place = free_disk_mb(paths.state_dir())
     findings.append(
         Finding(
             space >= DISK_MB, f"{space} MB free in {place}", f"Free some, {DISK_MB} MB are needed; or set PODIUM_STATE."
@@ -114,10 +115,11 @@ def _kind() -> list[Finding]:
     if not found:
         obstacles = filter(None, map(engine.obstacle, engine.installed()))
         return [Finding(False, what.rstrip("."), hint) for what, hint in obstacles]
-    findings = [Finding(True, f"{found.name} answers"), _enough_memory()]
-    space, place = room(found)
-    hint = f"Free some: {NODE_DISK_MB} MB are needed for each node."
-    findings.append(Finding(space >= NODE_DISK_MB, f"{space} MB free in {place}", hint))
+    findings = [Finding(True, f"{found.name} answers")]
+    findings += [Finding(not short, what, hint) for short, what, hint in lacks(found, nodes=1)]
+    if found.cgroup_version() == 1:
+        what = "control groups are of version 1: lessons 01 and 10 look at those of version 2, and stop there"
+        findings.append(Finding(True, what))
     try:
         bundle.current()
     except CannotRunHere as error:
@@ -136,25 +138,3 @@ def _image(found: engine.Engine) -> Finding:
         "the node image is not there, and its registry can't be reached",
         "Make one here: podium bundle kind-image",
     )
-
-
-def _enough_memory() -> Finding:
-    memory = _memory_mb()
-    return Finding(memory >= MEMORY_MB, f"{memory} MB of memory can be had", f"Free some: {MEMORY_MB} MB are needed.")
-
-
-def _memory_mb() -> int:
-    """What this process and its children may still use: the machine's, or the control group's where that is less."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-    found = int(lines["MemAvailable"].split()[0]) // 1024
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        try:
-            most = Path(limit).read_text().strip()
-            if most != "max":
-                found = min(found, (int(most) - int(Path(used).read_text())) // 2**20)
-        except FileNotFoundError:
-            continue
-    return found

@@ -8,17 +8,27 @@ import pytest
 
 from podium.cluster import Cluster
 from podium.waiting import wait_until
+from tests.turns import CGROUP2
 
 os.environ.setdefault("PODIUM_BACKEND", "embedded")  # whatever engine this machine has: what runs in kind says so
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that uses the cluster runs on the embedded backend; one that is marked ``both`` runs on kind as well."""
+    """Let a test that uses the cluster run on both backends, but for those in a backend's own folder.
+
+    In kind it is a long one, unless it is marked ``both``; what is marked ``cgroup2`` needs a machine that has them.
+    """
     chosen = any("cluster" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
-    if "cluster" in metafunc.fixturenames and not chosen:
-        both = metafunc.definition.get_closest_marker("both")
-        backends = ["embedded", *([pytest.param("kind", marks=pytest.mark.kind)] if both else [])]
-        metafunc.parametrize("cluster", backends, indirect=True, scope="session")
+    if "cluster" not in metafunc.fixturenames or chosen:
+        return
+    long = [] if metafunc.definition.get_closest_marker("both") else [pytest.mark.all]
+    backends = {"embedded": "embedded", "kind": pytest.param("kind", marks=[pytest.mark.kind, *long])}
+    if metafunc.definition.get_closest_marker("cgroup2") and not CGROUP2:
+        del backends["kind"]
+    own = metafunc.definition.path.parent.name
+    metafunc.parametrize(
+        "cluster", [backends[own]] if own in backends else list(backends.values()), indirect=True, scope="session"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,6 +36,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "cluster" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.bundle)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Who asks for the tests of kind gets them: none of them may be skipped."""
+    if report.skipped and "kind" in report.keywords:
+        report.outcome = "failed"
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,10 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(found, indent=1))
         return
-    print(f"| median of {arguments.runs} | embedded |\n|---|---|")
-    for name, value in bench.median(found["embedded"]).items():
-        print(f"| {bench.UNITS[name]} | {value:g} |")
+    columns = {name: bench.median(found[name]) for name in ("embedded", "kind", "plain") if found[name]}
+    print(f"| median of {arguments.runs} | {' | '.join(columns)} |\n|---{'|---' * len(columns)}|")
+    for name, unit in bench.UNITS.items():
+        cells = [f"{column[name]:g}" if name in column else "" for column in columns.values()]
+        print(f"| {unit} | {' | '.join(cells)} |")
+    for holds, words in bench.bars(found):
+        print(f"{'holds' if holds else 'DOES NOT HOLD'}: {words}")

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from podium.cluster import BACKENDS, DEFAULT_NAME, Cluster, clusters
+from podium.cluster import BACKENDS, DEFAULT_NAME, Cluster, clusters, left_behind
 from podium.errors import UsageError
 from podium.progress import Progress, clock
 
@@ -58,6 +58,9 @@ def _status(arguments: argparse.Namespace) -> int:
     else:
         for status in found:
             _print_status(status)
+    for name in left_behind():
+        ways = f"Go on with it: podium up --name {name}. Remove it: podium down --name {name}"
+        print(f"A crash left cluster {name!r}. {ways}", file=sys.stderr)
     return 0 if found else 1
 
 

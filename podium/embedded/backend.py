@@ -126,6 +126,10 @@ class Embedded:
             if not self.is_running():
                 shutil.rmtree(self.folder, ignore_errors=True)
 
+    def left_behind(self) -> bool:
+        """Whether a crash left something that can be taken up: never, all that runs ends with the supervisor."""
+        return False
+
     def reset(self, say: Say) -> None:
         """Make the cluster anew: same name, same number of nodes, same owner, same port, pristine."""
         state = self._state()

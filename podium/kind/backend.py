@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +21,10 @@ from node import RECIPE
 from podium.embedded import controlplane
 from podium.embedded.components import PodComponent
 from podium.embedded.files import Bundle
-from podium.errors import PodiumError, UsageError, WaitedTooLong
+from podium.errors import CannotRunHere, PodiumError, UsageError, WaitedTooLong
 from podium.kind import config, engine, guard
 from podium.kind.components import PROXY, SERVICES, STATIC, Proxy, Service, StaticPod
-from podium.kind.engine import Engine
+from podium.kind.engine import LABEL, Engine
 from podium.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 MOST_NODES = 5
 NODE_LIMIT = 180.0  # seconds for each node to be Ready
+FIRST_MEMORY_MB, NODE_MEMORY_MB = 1200, 400  # with the control plane and room for a notebook server; each further one
 NODE_DISK_MB = 1500  # a copy of the images in the node image, and what a node writes in the course
 CREATE_LIMIT = 600.0  # seconds that kind is given to make a cluster
 MANIFESTS = ("storage.yaml", "metrics-server.yaml")
@@ -61,10 +64,26 @@ class Exists(PodiumError):
     """A cluster of that name runs already."""
 
 
-def room(found: Engine) -> tuple[int, str]:
-    """How many MB are free for containers, and where."""
-    place = next(path for path in (Path(found.root() or "/var/lib"), *Path(found.root()).parents) if path.exists())
-    return shutil.disk_usage(place).free // 2**20, str(place)
+def lacks(found: Engine, nodes: int) -> Iterator[tuple[bool, str, str]]:
+    """What a cluster of so many nodes needs of the machine: whether it is short, what there is, and what would help."""
+    memory, need = found.memory_mb(), FIRST_MEMORY_MB + (nodes - 1) * NODE_MEMORY_MB
+    yield memory < need, f"{memory} MB of memory can be had", f"Free some: {need} MB are needed."
+    space, place = found.room()
+    need = nodes * NODE_DISK_MB
+    hint = f"Free some: {need} MB are needed; `{found.name} system df` tells what lies there."
+    yield space < need, f"{space} MB are free in {place}, where {found.name} keeps containers", hint
+
+
+def without_folder(place: Path) -> list[str]:
+    """The names of clusters that are this place's, and run, or lie there, without the folder that they had in it."""
+    found = engine.answering()
+    containers = found.call("ps", "--all", "--filter", f"label={LABEL}", "--format", "{{.Names}}") if found else ""
+    ours = re.findall(r"^podium-(.+)-([0-9a-f]{6})-control-plane$", containers, re.MULTILINE)
+    return [name for name, mark in ours if mark == _mark(place / name) and not (place / name / "cluster.json").exists()]
+
+
+def _mark(folder: Path) -> str:
+    return hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:6]
 
 
 class Kind:
@@ -84,8 +103,7 @@ class Kind:
         self.folder = folder
         self._find_bundle = bundle
         self._own_image = image
-        place = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:6]
-        self._kind = f"podium-{name}-{place}"  # nobody else's: another user's, another folder's
+        self._kind = f"podium-{name}-{_mark(folder)}"  # nobody else's: another user's, another folder's
 
     # -- life
 
@@ -111,7 +129,7 @@ class Kind:
         return (self.folder / "cluster.json").exists() and not self._state()["ready"] and bool(self._guarded())
 
     def up(self, count: int, owner: int | None, say: Say) -> None:
-        """Start the cluster; return when it is ready.
+        """Start the cluster, or take up the one that a crash left; return when it is ready.
 
         Args:
             count: The number of nodes, 1 to 5. The first one runs the control plane, and Pods like the others.
@@ -125,14 +143,14 @@ class Kind:
         """
         if not 1 <= count <= MOST_NODES:
             raise UsageError(f"A cluster has 1 to {MOST_NODES} nodes, not {count}.")
+        if self.left_behind():
+            self._take_up(owner, say)
+            return
         found = engine.find()
+        for short, what, hint in lacks(found, count):
+            if short:
+                raise CannotRunHere(f"There is too little room here: {what}.", hint)
         bundle = self._find_bundle()
-        free, place = room(found)
-        if free < (need := count * NODE_DISK_MB):
-            raise PodiumError(
-                f"{need} MB are needed in {place}, where {found.name} keeps containers, and {free} MB are free.",
-                f"Free some: `{found.name} system df` tells what lies there.",
-            )
         with self._alone():
             if self.is_running() or self.is_starting():
                 raise Exists(f"Another process has just started cluster {self.name!r}.", "Use it, or another name.")
@@ -160,10 +178,51 @@ class Kind:
             self._remove()
 
     def clean(self) -> None:
-        """Remove what is left of the cluster, unless it runs or is being started."""
+        """Remove what is left of the cluster, unless it runs, is being started or can be taken up."""
         with self._alone():
-            if not self.is_running() and not self._guarded():
+            if not self.is_running() and not self._guarded() and not self.left_behind():
                 self._remove()
+
+    def left_behind(self) -> bool:
+        """Whether a crash left the cluster: it can be taken up, but does not run, or nobody is left to end it."""
+        try:
+            state = self._state()
+            there = Engine(state["engine"]).containers(self._kind)
+        except PodiumError:
+            return False
+        names = [self._container(f"node-{number}") for number in state["nodes"]]
+        if not state["ready"] or self._guarded() or not there.keys() >= set(names):
+            return False
+        return state["owner"] is not None or not all(there[name] for name in names)
+
+    def _take_up(self, owner: int | None, say: Say) -> None:
+        """Let a cluster that a crash left run again, as it was, and end with its new owner."""
+        say(f"taking up cluster {self.name!r}, which a crash left")
+        began = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        with self._alone():
+            if not self.left_behind():
+                raise Exists(f"Another process has just taken up cluster {self.name!r}.", "Use it.")
+            self._guard(os.getpid())
+            there = self._engine.containers(self._kind)
+            stopped = [name for name, runs in there.items() if not runs]
+            if stopped:
+                self._engine.call("start", *stopped)
+        say("waiting for the nodes")
+        try:
+            wait_until(self._answers, "the API server to answer", NODE_LIMIT, every=0.3)
+            self._finish(since=began if stopped else "")
+        except PodiumError as error:
+            self._unguard()
+            error.hint = f"Remove it, it can't be used: podium down --name {self.name}"
+            raise
+        self._save(self._state() | {"owner": owner})
+        self._guard(owner)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self._api_nodes())
+        except PodiumError:
+            return False
 
     def reset(self, say: Say) -> None:
         """Make the cluster anew: same name, same number of nodes, same owner, pristine."""
@@ -195,14 +254,18 @@ class Kind:
 
     def _guard(self, owner: int | None) -> None:
         """Let the cluster end with a process, and no longer with the one that it was to end with before."""
-        self._unguard()
-        if owner is None:
-            return
+        before = self._guarded()
+        if owner is not None:
+            self._start_guard(owner)
+        if before:
+            os.kill(before, signal.SIGKILL)
+
+    def _start_guard(self, owner: int) -> None:
         try:
             watch = os.pidfd_open(owner)
         except ProcessLookupError:
             raise UsageError(f"The owner, process {owner}, does not run.") from None
-        program, label = self._engine.name, f"label=io.x-k8s.kind.cluster={self._kind}"
+        program, label = self._engine.name, f"label={LABEL}={self._kind}"
         remove = (
             f"left=$({program} ps --all --quiet --filter {label}); "
             f'[ -z "$left" ] || {program} rm --force --volumes $left; rm -rf {shlex.quote(str(self.folder))}'
@@ -232,16 +295,18 @@ class Kind:
 
     def _create(self, say: Say) -> None:
         state, bundle = self._state(), Bundle(Path(self._state()["bundle"]))
-        policy = self.folder / "audit-policy.json"
-        policy.write_text(json.dumps(controlplane._AUDIT_POLICY, indent=1))
+        exchange = {name: self._exchange(name) for name in self.nodes()}
+        (exchange["node-1"] / config.POLICY).write_text(json.dumps(controlplane._AUDIT_POLICY, indent=1))
         old = self._engine.cgroup_version() == 1
         settings = self.folder / "kind.yaml"
-        settings.write_text(config.cluster(self._kind, self.nodes(), policy, old, bool(state["image"])))
+        settings.write_text(config.cluster(self._kind, exchange, old, bool(state["image"])))
         say(f"starting {len(self.nodes())} nodes with kind in {state['engine']}")
         try:
             self._pytest_kind(bundle, state).create(settings)
         except subprocess.CalledProcessError as error:
             raise self._failed() from error
+        text = self.kubeconfig_path.read_text()
+        self.kubeconfig_path.write_text(text.replace(f"kind-{self._kind}", f"podium-{self.name}"))
         say("waiting for the nodes")
         self._finish()
         if not state["image"]:
@@ -287,12 +352,16 @@ class Kind:
         last = "\n".join(log.strip().splitlines()[-12:])
         return PodiumError(f"kind could not make the cluster:\n{last}", "`podium doctor` may know why.")
 
-    def _finish(self) -> None:
-        """Wait for what kind does not wait for, and give the nodes their ways to each other."""
+    def _finish(self, since: str = "") -> None:
+        """Wait for what kind does not wait for, and give the nodes their ways to each other.
+
+        Args:
+            since: Believe only what a kubelet has said from this moment on, as Kubernetes writes it.
+        """
         self._wait_nodes(lambda node: bool(node["spec"].get("podCIDR")), "the nodes to have their Pods' addresses")
         if self._state()["image"]:
             self._route()
-        self._wait_nodes(_is_ready, "the nodes to be Ready")
+        self._wait_nodes(lambda node: _is_ready(node, since), "the nodes to be Ready")
 
     def _wait_nodes(self, good: Callable[[dict[str, Any]], bool], what: str) -> None:
         def all_good() -> bool:
@@ -342,6 +411,12 @@ class Kind:
         role = {1: "control-plane", 2: "worker"}.get(number, f"worker{number - 1}")
         return f"{self._kind}-{role}"
 
+    def _exchange(self, node: str) -> Path:
+        """The only folder of this machine that a node sees: what is for the node to read."""
+        folder = self.folder / node
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
     def add_node(self, say: Say) -> str:
         """Add a node; return its name when it is Ready."""
         state = self._state()
@@ -351,10 +426,11 @@ class Kind:
         name = f"node-{free[0]}"
         container = self._container(name)
         image = self._engine.call("inspect", "--format", "{{.Image}}", self._container("node-1")).strip()
-        labels = (f"--name={container}", f"--hostname={container}", f"--label=io.x-k8s.kind.cluster={self._kind}")
+        labels = (f"--name={container}", f"--hostname={container}", f"--label={LABEL}={self._kind}")
         say(f"waiting for {name}")
         try:
-            self._engine.call("run", *_RUN, *labels, image, limit=120)
+            mount = f"--volume={self._exchange(name)}:{config.EXCHANGE}:ro"
+            self._engine.call("run", *_RUN, *labels, mount, image, limit=120)
             self._save(state | {"nodes": sorted([*state["nodes"], free[0]])})
             wait_until(
                 lambda: self.node_exec(name, ["test", "-S", "/run/containerd/containerd.sock"])[0] == 0,
@@ -448,9 +524,7 @@ class Kind:
         def run(node: str) -> Callable[..., tuple[int, bytes, bytes]]:
             return lambda argv, stdin=b"": self.node_exec(node, argv, stdin)
 
-        found: dict[str, KindComponent] = {
-            name: StaticPod(run("node-1"), self._kubectl, "node-1", name, name) for name in STATIC
-        }
+        found: dict[str, KindComponent] = {name: StaticPod(run("node-1"), self._kubectl, name) for name in STATIC}
         for node in self.nodes():
             for name in SERVICES:
                 found[f"{node}/{name}"] = Service(run(node), self._kubectl, node, name, f"{node}/{name}")
@@ -486,8 +560,9 @@ class Kind:
 _VERIFIED = "--kubelet-certificate-authority=/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
 
 
-def _is_ready(node: dict[str, Any]) -> bool:
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", []))
+def _is_ready(node: dict[str, Any], since: str) -> bool:
+    conditions = node["status"].get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" and c["lastHeartbeatTime"] >= since for c in conditions)
 
 
 def _address(node: dict[str, Any]) -> str:

@@ -147,7 +147,12 @@ class StaticPod(_Container):
     """A component of the control plane: a static Pod of the first node.
 
     https://kubernetes.io/docs/tasks/configure-pod-container/static-pod/
+
+    Its place is called ``management``, as in the embedded backend, where the control plane is no node.
     """
+
+    def __init__(self, run: Run, kubectl: Kubectl, program: str) -> None:
+        super().__init__(run, kubectl, "management", program, program)
 
     def _address(self) -> str:
         return "http://127.0.0.1:2381" if self._program == "etcd" else f"https://127.0.0.1:{_PORTS[self._program]}"

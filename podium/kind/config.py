@@ -10,31 +10,33 @@ from typing import Any
 
 # What kind 0.33.0 pins itself: pkg/apis/config/defaults/image.go of its source.
 IMAGE = "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
-POLICY, AUDIT_LOG = "/etc/kubernetes/audit/policy.json", "/var/log/kubernetes/audit.log"
+EXCHANGE = "/exchange"  # where a node sees the folder of this machine that is meant for it
+POLICY, AUDIT_LOG = "audit-policy.json", "/var/log/kubernetes/audit.log"
 PODS = "10.244.0.0/16"
 _VERBOSITY = [{"op": "add", "path": "/nodeRegistration/kubeletExtraArgs/-", "value": {"name": "v", "value": "2"}}]
 
 
-def cluster(name: str, nodes: list[str], policy: Path, old_cgroups: bool, own_network: bool) -> str:
+def cluster(name: str, exchange: dict[str, Path], old_cgroups: bool, own_network: bool) -> str:
     """The configuration of a cluster, as YAML (which JSON is).
 
     Args:
         name: kind's name for it.
-        nodes: The names of its nodes; the first one runs the control plane, and Pods like the others.
-        policy: The audit policy.
+        exchange: For each node by name, the folder of this machine that it sees; the first node runs the control plane,
+            and Pods like the others.
         old_cgroups: The machine has control groups of version 1, which kubelet would refuse.
         own_network: The image brings a network of its own in place of kindnet.
     """
-    taints = {"taints": []} if nodes[1:] else {}  # kind itself takes the taint off the only node, and fails without one
-    mount = {"hostPath": str(policy), "containerPath": POLICY, "readOnly": True}
-    first = {
-        "role": "control-plane",
-        "extraMounts": [mount],
-        "kubeadmConfigPatches": [_patch("InitConfiguration", nodeRegistration={"name": nodes[0]} | taints)],
-    }
-    others = [
-        {"role": "worker", "kubeadmConfigPatches": [_patch("JoinConfiguration", nodeRegistration={"name": node})]}
-        for node in nodes[1:]
+    first, *others = exchange
+    taints = {"taints": []} if others else {}  # kind itself takes the taint off the only node, and fails without one
+    made = [("control-plane", "InitConfiguration", {"name": first} | taints)]
+    made += [("worker", "JoinConfiguration", {"name": node}) for node in others]
+    nodes = [
+        {
+            "role": role,
+            "extraMounts": [{"hostPath": str(exchange[said["name"]]), "containerPath": EXCHANGE, "readOnly": True}],
+            "kubeadmConfigPatches": [_patch(kind, nodeRegistration=said)],
+        }
+        for role, kind, said in made
     ]
     return json.dumps(
         {
@@ -55,20 +57,29 @@ def cluster(name: str, nodes: list[str], policy: Path, old_cgroups: bool, own_ne
                 {"group": "kubeadm.k8s.io", "version": "v1beta4", "kind": kind, "patch": json.dumps(_VERBOSITY)}
                 for kind in ("InitConfiguration", "JoinConfiguration")
             ],
-            "nodes": [first, *others],
+            "nodes": nodes,
         },
         indent=1,
     )
 
 
+def plain(old_cgroups: bool) -> str:
+    """The configuration of a cluster as kind itself makes it, with only what this machine asks for, as YAML."""
+    patch = _patch("KubeletConfiguration", **_cgroups(old_cgroups))
+    return json.dumps({"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "kubeadmConfigPatches": [patch]})
+
+
 def _control_plane() -> dict[str, Any]:
     """https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4/."""
     audit = {
-        "audit-policy-file": POLICY, "audit-log-path": AUDIT_LOG, "audit-log-maxsize": 100, "audit-log-maxbackup": 1,
-    }  # fmt: skip
+        "audit-policy-file": f"{EXCHANGE}/{POLICY}",
+        "audit-log-path": AUDIT_LOG,
+        "audit-log-maxsize": 100,
+        "audit-log-maxbackup": 1,
+    }
     volumes = [
         {"name": name, "hostPath": str(folder), "mountPath": str(folder), "readOnly": locked}
-        for name, folder, locked in (("policy", Path(POLICY).parent, True), ("audit", Path(AUDIT_LOG).parent, False))
+        for name, folder, locked in (("exchange", EXCHANGE, True), ("audit", Path(AUDIT_LOG).parent, False))
     ]
     for volume in volumes:
         volume["pathType"] = "DirectoryOrCreate"
@@ -83,8 +94,11 @@ def _control_plane() -> dict[str, Any]:
 
 def _kubelet(old_cgroups: bool) -> dict[str, Any]:
     """https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/."""
-    settings: dict[str, Any] = {"serializeImagePulls": False, "containerLogMaxSize": "100Mi"}
-    return settings | ({"failCgroupV1": False} if old_cgroups else {})
+    return {"serializeImagePulls": False, "containerLogMaxSize": "100Mi"} | _cgroups(old_cgroups)
+
+
+def _cgroups(old: bool) -> dict[str, Any]:
+    return {"failCgroupV1": False} if old else {}
 
 
 def _arguments(flags: dict[str, Any]) -> list[dict[str, str]]:

@@ -4,12 +4,16 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable
+from pathlib import Path
 
 from podium.errors import CannotRunHere, PodiumError
+from podium.machine import free_disk_mb, free_memory_mb
 
 ENGINES = ("docker", "podman", "nerdctl")
 PROVIDER = "KIND_EXPERIMENTAL_PROVIDER"  # kind's own setting: https://kind.sigs.k8s.io/docs/user/quick-start/
+LABEL = "io.x-k8s.kind.cluster"  # of a node's container: its cluster
 _LIMIT = 60.0  # seconds for a call of the engine that has little to do
+ANSWER_LIMIT = 20.0  # seconds for it to say that it is there
 
 
 class Engine:
@@ -82,7 +86,7 @@ class Engine:
 
     def containers(self, cluster: str) -> dict[str, bool]:
         """The containers of a kind cluster by name, and whether each runs."""
-        label = f"label=io.x-k8s.kind.cluster={cluster}"
+        label = f"label={LABEL}={cluster}"
         listed = self.call("ps", "--all", "--filter", label, "--format", "{{.Names}}\t{{.Status}}")
         pairs = (line.split("\t") for line in listed.splitlines())
         return {name: status.startswith("Up") for name, status in pairs}
@@ -103,10 +107,16 @@ class Engine:
         field = "{{.Host.CgroupsVersion}}" if self.name == "podman" else "{{.CgroupVersion}}"
         return 1 if self.call("info", "--format", field).strip().strip('"v') == "1" else 2
 
-    def root(self) -> str:
-        """The folder in which it keeps images and containers."""
+    def room(self) -> tuple[int, Path]:
+        """How many MB are free for containers, and where."""
         field = "{{.Store.GraphRoot}}" if self.name == "podman" else "{{.DockerRootDir}}"
-        return "" if self.name == "nerdctl" else self.call("info", "--format", field).strip()
+        root = "/var/lib/containerd" if self.name == "nerdctl" else self.call("info", "--format", field).strip()
+        return free_disk_mb(Path(root))
+
+    def memory_mb(self) -> int:
+        """How many MB containers may still use: what is free here, or what the engine has, where that is less."""
+        field = "{{.Host.MemTotal}}" if self.name == "podman" else "{{.MemTotal}}"
+        return min(free_memory_mb(), int(self.call("info", "--format", field)) >> 20)
 
 
 def installed() -> list[str]:
@@ -118,9 +128,9 @@ def installed() -> list[str]:
 def obstacle(name: str) -> tuple[str, str] | None:
     """Why an engine that is installed can't be used, and what would help; None where it answers."""
     try:
-        done = subprocess.run([name, "info"], capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run([name, "info"], capture_output=True, text=True, timeout=ANSWER_LIMIT, check=False)
     except subprocess.TimeoutExpired:
-        return f"{name} does not answer within 20 seconds.", f"Restart {name}."
+        return f"{name} does not answer within {ANSWER_LIMIT:g} seconds.", f"Restart {name}."
     said = f"{done.stderr}\n{done.stdout}"
     if done.returncode == 0 and "Cannot connect" not in said and "ERROR: " not in said:
         return None

@@ -1,7 +1,9 @@
 """Every lesson runs from top to bottom, one after the other on the same cluster, and leaves nothing behind there."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -10,11 +12,14 @@ from nbclient.exceptions import CellExecutionError
 
 from podium import Cluster
 from podium.jupyter import START_PAGE
+from tests.turns import CGROUP2, todays
 
 COURSE = Path(__file__).parents[2] / "course"
 SOURCES = sorted(COURSE.glob("instructor/*.ipynb"))
 LESSONS = [COURSE / source.name for source in SOURCES]
-FIRST = "05-how-a-pod-is-created"  # the one that a newcomer's `make test` runs
+FIRST = COURSE / "05-how-a-pod-is-created.ipynb"  # the one that a newcomer's `make test` runs
+NEED_CGROUP2 = ("01", "10")  # their learners write limits where the kernel keeps them
+IN_KIND = [path for path in LESSONS if CGROUP2 or path.name[:2] not in NEED_CGROUP2]
 LIMIT = 180  # seconds for a cell
 
 
@@ -49,10 +54,16 @@ def left_over(cluster: Cluster) -> set[str]:
     return set(told.split())
 
 
+def runs() -> Iterator[Any]:
+    """Every lesson on each backend: one for a newcomer, and in kind those whose turn it is; the others are long."""
+    for backend, lessons, short in (("embedded", LESSONS, [FIRST]), ("kind", IN_KIND, todays(IN_KIND, 3))):
+        for lesson in lessons:
+            marks = [pytest.mark.kind] * (backend == "kind") + [pytest.mark.all] * (lesson not in short)
+            yield pytest.param(lesson, backend, id=f"{backend}-{lesson.stem}", marks=marks)
+
+
 @pytest.mark.bundle
-@pytest.mark.parametrize(
-    "lesson", [pytest.param(path, id=path.stem, marks=[pytest.mark.all] * (path.stem != FIRST)) for path in LESSONS]
-)
+@pytest.mark.parametrize(("lesson", "cluster"), list(runs()), indirect=["cluster"], scope="session")
 def test_lesson_runs(lesson: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each on the cluster that those before it have used: after any other lesson, it must run as on a fresh one."""
     before = left_over(cluster)
@@ -67,13 +78,6 @@ def test_start_page_shows_what_runs_and_what_next(cluster: Cluster, monkeypatch:
     assert "Your cluster runs, with 2 nodes: node-1, node-2." in page
     assert "Begin the lesson" in page
     assert 'href="05-how-a-pod-is-created.ipynb"' in page
-
-
-@pytest.mark.kind
-@pytest.mark.parametrize("cluster", ["kind"], indirect=True, scope="session")
-def test_a_lesson_runs_in_kind(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lesson that looks at every component of the cluster, which kind runs in other places."""
-    test_lesson_runs(COURSE / "05-how-a-pod-is-created.ipynb", cluster, monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """No wrong answer is accepted and no right one rejected: see autograder.verify."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -9,10 +11,19 @@ from autograder.checks import judge
 from autograder.manifest import Lab, labs
 from autograder.verify import MUTANTS, Rates, answers, verify
 from podium import Cluster
+from tests.turns import todays
 
 COURSE = Path(__file__).parents[2] / "labs"
 LABS = list(labs().values())
 TASKS = [task.id for lab in LABS for task in lab.checked]
+
+
+def runs() -> Iterator[Any]:
+    """Every lab on each backend: all of it is long, but for the one in kind whose turn it is."""
+    for lab in LABS:
+        yield pytest.param(lab, "embedded", id=f"embedded-{lab.id}", marks=pytest.mark.all)
+        long = [pytest.mark.all] * (lab not in todays(LABS, 1))
+        yield pytest.param(lab, "kind", id=f"kind-{lab.id}", marks=[pytest.mark.kind, *long])
 
 
 @pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.id)
@@ -27,11 +38,11 @@ def test_doing_nothing_gets_nothing(task: str, cluster: Cluster) -> None:
     assert (result.points, result.error) == (0, "")
 
 
-@pytest.mark.all
 @pytest.mark.bundle
-@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.id)
-def test_every_answer_gets_what_it_deserves(lab: Lab) -> None:
-    with Cluster(f"verify-{uuid4().hex[:8]}") as cluster:  # one of its own: some answers change nodes and components
+@pytest.mark.parametrize(("lab", "backend"), list(runs()))
+def test_every_answer_gets_what_it_deserves(lab: Lab, backend: str) -> None:
+    own = f"verify-{uuid4().hex[:8]}"  # some answers change nodes and components
+    with Cluster(own, backend=backend) as cluster:
         trials = list(verify(COURSE, [lab], cluster))
     assert not [str(trial) for trial in trials if not trial.right]
     rates = Rates.of(trials)

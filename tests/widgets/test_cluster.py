@@ -73,6 +73,7 @@ def test_the_store_shows_a_key_raw_and_decoded_and_what_changed(cluster: Cluster
         shows(picture, "This key is deleted")
 
 
+@pytest.mark.cgroup2
 def test_the_xray_shows_what_the_kernel_has(cluster: Cluster, namespace: str) -> None:
     with closing(XRay("two", namespace, cluster)) as picture:
         assert "There is no Pod" in picture.html
