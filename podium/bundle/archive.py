@@ -18,10 +18,10 @@ from podium.bundle.store import Job, Part, Store
 from podium.errors import PodiumError
 from podium.progress import Progress
 
-# A window of 512 MB: images/ repeats what lies unpacked at the end of node.img, which therefore comes just before it.
-_WINDOW = 29
+# A window of 1 GB: images/ repeats what lies unpacked at the end of node.img, which therefore comes just before it.
+_WINDOW = 30
 _ORDER = ("manifest.json", "linux", "bin", "seed", "node.img", "images")
-_LEVEL = 15
+_LEVEL = 12
 _JOB = 64 << 20  # bytes that one thread compresses at a time; the default, four windows, would leave one thread at work
 _SIZE = 2600  # megabytes: the archive and what it unpacks to
 
