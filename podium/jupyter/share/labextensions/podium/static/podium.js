@@ -38,6 +38,7 @@
     resetting: { shape: "◔", colour: "--jp-brand-color1", again: 500 },
     stopping: { shape: "◔", colour: "--jp-brand-color1", again: 500 },
     running: { shape: "●", colour: "--jp-success-color1", again: 5000 },
+    impaired: { shape: "◐", colour: "--jp-warn-color1" }, // it runs, and a part of it does not
     failed: { shape: "▲", colour: "--jp-error-color1", again: 5000 },
   };
 
@@ -164,11 +165,12 @@
       document.body.append(popup, element("style", {}, CSS));
 
       state.listeners.push((now, before) => {
-        const { shape: sign, colour } = STATES[now.state];
+        const { shape: sign, colour } = STATES[now.stopped.length ? "impaired" : now.state];
         shape.textContent = sign;
         shape.style.color = `var(${colour})`;
         words.textContent = `Cluster ${inWords(now)}`;
-        if (now.state !== before.state) heard.textContent = `The cluster is ${inWords(now)}.`;
+        if (now.state !== before.state || now.stopped.length !== before.stopped.length)
+          heard.textContent = `The cluster is ${inWords(now)}.`;
         const busy = now.state.endsWith("ing") && now.state !== "running";
         said.textContent = `${now.name ?? ""}: ${inWords(now)}${busy && now.seconds ? `, for ${now.seconds} s` : ""}`;
         bar.hidden = !busy;
