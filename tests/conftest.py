@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -38,10 +38,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.bundle)
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Who asks for the tests of kind gets them: none of them may be skipped."""
-    if report.skipped and "kind" in report.keywords:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Who asks for the tests of kind gets them: one that is skipped has failed."""
+    report = yield
+    if report.skipped and item.get_closest_marker("kind"):
         report.outcome = "failed"
+    return report
 
 
 @pytest.fixture(scope="session")
