@@ -108,5 +108,8 @@ class Lab:
     def close(self) -> None:
         """Save and close the notebook. Its kernel runs on, as is JupyterLab's habit."""
         self.save()
+        tab = self.page.locator(
+            f"#{self.page.locator('.lm-DockPanel .lm-TabBar-tab.lm-mod-current').get_attribute('id')}"
+        )
         self.menu("File", "Close Tab")
-        self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)").wait_for(state="detached")
+        tab.wait_for(state="detached")

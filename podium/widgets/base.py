@@ -4,6 +4,7 @@ So a notebook, a web page and paper show the same, and a new picture is one Pyth
 drawn, and what a click does. The front end (``base.js``) changes only what differs, and sends clicks back.
 """
 
+import atexit
 import json
 import threading
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
+from weakref import WeakSet
 
 import anywidget
 import traitlets
@@ -218,6 +220,7 @@ class Live(anywidget.AnyWidget):
         self._views: dict[str, float] = {"": time.monotonic()}  # the first one is on its way
         self._changed, self._closing, self._lock = threading.Event(), threading.Event(), threading.RLock()
         self._painter = threading.Thread(target=self._paint, name="podium-painter", daemon=True)
+        _OPEN.add(self)
         super().__init__()
         self.on_msg(self._hear)
         self._wake()
@@ -285,12 +288,15 @@ class Live(anywidget.AnyWidget):
     def close(self) -> None:
         """End it, and every watch of it."""
         if hasattr(self, "_painter"):  # else the constructor refused its arguments: ipywidgets closes whatever goes
-            self._closing.set()
-            self._changed.set()
-            if self._painter.is_alive() and threading.current_thread() is not self._painter:
-                self._painter.join()
-            self._sleep()
+            self._end()
         super().close()
+
+    def _end(self) -> None:
+        self._closing.set()
+        self._changed.set()
+        if self._painter.is_alive() and threading.current_thread() is not self._painter:
+            self._painter.join()
+        self._sleep()
 
     def _wake(self) -> None:
         with self._lock:
@@ -359,3 +365,13 @@ class Live(anywidget.AnyWidget):
         """The live picture, and the still one for whoever has no front end."""
         data, metadata = super()._repr_mimebundle_(**arguments)
         return data | {"text/html": self.still}, metadata
+
+
+_OPEN: "WeakSet[Live]" = WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    """With the kernel every picture ends, so that a kubelet that logs more for one logs as usual again."""
+    for picture in list(_OPEN):
+        picture._end()

@@ -116,6 +116,7 @@ class Store(Live):
     Args:
         cluster: The cluster; the running one unless given, as :func:`podium.open` finds it.
         prefix: Which keys: ``/registry/pods/default/``.
+        key: The key that is selected at first.
 
     Raises:
         UsageError: The prefix is none of Kubernetes' keys.
@@ -127,16 +128,16 @@ class Store(Live):
     label = "Store of the cluster: etcd"
     _css: ClassVar[str] = BASE_CSS + (HERE / "store.css").read_text()
 
-    def __init__(self, cluster: Cluster | None = None, prefix: str = ROOT) -> None:
+    def __init__(self, cluster: Cluster | None = None, prefix: str = ROOT, key: str = "") -> None:
         if not prefix.startswith(ROOT):
             raise UsageError(f"Kubernetes keeps no key below {prefix!r}.", f"A prefix begins with {ROOT}")
         self._prefix = prefix
-        self._key = ""
+        self._key = key
         self._shown: tuple[str, int, list[str]] = ("", 0, [])  # a key, a revision and the object's lines
         self._news: set[int] = set()  # which of these lines are new
         opened = prefix.rstrip("/").split("/")
         self._open = {"/".join(opened[: depth + 1]) for depth in range(1, len(opened))}
-        self._open |= {"/registry/pods", "/registry/pods/default"}
+        self._open |= {"/registry/pods", "/registry/pods/default", *_branches(key)}
         super().__init__(cluster)
 
     def follow(self) -> list[Source]:
@@ -207,8 +208,7 @@ class Store(Live):
     def do_key(self, key: str) -> None:
         """Select a key, and open the branches that lead to it."""
         self._key = key
-        parts = key.split("/")
-        self._open |= {"/".join(parts[:depth]) for depth in range(2, len(parts))}
+        self._open |= _branches(key)
         self._detail.soon()
 
     # -- how it is drawn
@@ -239,15 +239,13 @@ class Store(Live):
         entries = dict(self._keys.entries)
         below: dict[str, tuple[int, int]] = {}  # of each branch: how many keys, and their newest revision
         for key, entry in entries.items():
-            parts = key.split("/")
-            for depth in range(2, len(parts)):
-                path = "/".join(parts[:depth])
+            for path in _branches(key):
                 count, newest = below.get(path, (0, 0))
                 below[path] = (count + 1, max(newest, entry.revision))
         rows = []
         for path in sorted(below.keys() | entries.keys(), key=lambda path: path.split("/")):
             parts = path.split("/")
-            if all("/".join(parts[:depth]) in self._open for depth in range(2, len(parts))):
+            if _branches(path) <= self._open:
                 rows.append(self._row(path, parts, below.get(path), entries.get(path)))
         return rows
 
@@ -302,6 +300,12 @@ class Store(Live):
             '<pre class="ps-box" tabindex="0" role="region" aria-label="Decoded object">'
             f"{lines}</pre>{note}</div></div>"
         )
+
+
+def _branches(key: str) -> set[str]:
+    """The branches that lead to a key."""
+    parts = key.split("/")
+    return {"/".join(parts[:depth]) for depth in range(2, len(parts))}
 
 
 _SIGNS = {"created": "+", "changed": "~", "deleted": "-"}

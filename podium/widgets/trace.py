@@ -275,7 +275,8 @@ def _record(index: int, trace: Steps, step: Step | None) -> str:
     if step.cause in trace:
         cause = escape(f"{step.cause.component}: {step.cause.verb} {step.cause.object}")
         why = f"Its cause: {button('choose', f'{index}/{trace.index(step.cause)}', cause)}, and so on: "
-        why += f"{len(_chain(step)) - 1} steps back to the first."
+        back = len(_chain(step)) - 1
+        why += f"{back} step{'' if back == 1 else 's'} back to the first."
     return (
         '<div class="podium-record" data-key="record">'
         f"<h4>{escape(step.component)}: {escape(picture.label(step))}</h4>"

@@ -13,6 +13,7 @@ from podium.widgets.base import BASE_CSS, FIRST, HERE, Live, Object, Poll, Sourc
 from podium.widgets.pods import status
 
 EVERY = 1.0  # seconds; the kernel tells of no change by itself
+PROCESSES_EVERY = 0.2  # seconds from one look at which processes there are to the next, which costs little
 SCRIPT = (HERE / "xray.sh").read_text()
 NAMESPACES = {
     "net": "network: addresses, ports, loopback",
@@ -176,7 +177,7 @@ class XRay(Live):
             namespace=self._namespace, field_selector=f"metadata.name={self._name}",
         )  # fmt: skip
         self._kernel = Poll(self._ask, self.changed, EVERY)
-        return [self._pods, self._kernel]
+        return [self._pods, self._kernel, Poll(self._ask_processes, self._kernel.soon, PROCESSES_EVERY)]
 
     def _pod_changed(self) -> None:
         if self._kernel:
@@ -199,6 +200,16 @@ class XRay(Live):
                 if not ending and any(name != SANDBOX for name, _ in self._groups(pod, self._now)):
                     self._last = pod, self._now
         return time.monotonic()
+
+    def _ask_processes(self) -> str:
+        """The numbers of the Pod's processes. When they are others, all the rest is asked for."""
+        pod, now = self._pod, self._now
+        if not pod or not now or not now.groups:
+            return ""
+        folder = min(now.groups, key=len)
+        return self.cluster.node_exec(
+            pod["spec"]["nodeName"], ["sh", "-c", 'cat "$1"/*/cgroup.procs 2>/dev/null || :', "processes", folder]
+        )
 
     def do_container(self, name: str) -> None:
         """Point a container out in every part of the picture, or cease to."""

@@ -205,6 +205,22 @@ def test_closing_ends_every_watch(toy: Toy, api: Api) -> None:
     wait_until(lambda: api.watches == 0, "the server to see the watch end", limit=10)
 
 
+def test_with_the_kernel_every_picture_ends(toy: Toy, api: Api) -> None:
+    """As a kernel that is shut down does it: the interpreter's own end, which a daemon's thread does not see."""
+    ended: list[str] = []
+
+    class Last(Names):
+        def _end(self) -> None:
+            super()._end()
+            ended.append("ended")
+
+    picture = Last(toy)
+    base._end_all()
+    assert ended
+    assert not threads()
+    picture.close()
+
+
 def test_a_picture_whose_constructor_refused_can_be_closed() -> None:
     picture = Names.__new__(Names)  # so it is when ipywidgets closes what is collected
     picture.close()

@@ -1,14 +1,16 @@
 """Map, Store and X-ray of a real cluster, without a front end."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
+from kubernetes.client import ApiClient, CoreV1Api
 
 from podium import Cluster
 from podium.waiting import wait_until
 from podium.widgets import Map, Store, XRay
-from podium.widgets.base import Live
+from podium.widgets.base import Live, Watch
 
 TWO = """apiVersion: v1
 kind: Pod
@@ -85,6 +87,31 @@ def test_the_xray_shows_what_the_kernel_has(cluster: Cluster, namespace: str) ->
         shows(picture, "/data</code>, writable", "/usr/share/nginx/html</code>, read-only")
         cluster.kubectl("delete", "pod", "two", "-n", namespace, "--now")
         shows(picture, "gone: this is what it was", "sleep 3600")
+
+
+def test_a_watch_that_the_api_server_calls_expired_begins_anew(cluster: Cluster) -> None:
+    """From a revision that etcd has compacted: 410 Gone, as a watch gets it that slept for too long."""
+    asked: list[str] = []
+
+    def nodes(api: ApiClient) -> Callable[..., Any]:
+        function = CoreV1Api(api).list_node
+
+        def old(**arguments: Any) -> Any:
+            asked.append(arguments.get("resource_version", "list"))
+            if len(asked) == 2:
+                arguments["resource_version"] = "1"
+            return function(**arguments)
+
+        old.__doc__ = function.__doc__  # the client's library reads from it what a watch brings
+        return old
+
+    watch = Watch(cluster, nodes, lambda: None)
+    try:
+        wait_until(lambda: asked.count("list") == 2, "a new list after the one that was too old", limit=60)
+        wait_until(lambda: len(watch.objects) == len(cluster.nodes()), "all nodes", limit=60)
+        assert not watch.problem
+    finally:
+        watch.close()
 
 
 @pytest.mark.all
