@@ -92,6 +92,8 @@ class Backend(Protocol):
     folder: Path
 
     @property
+    def tracing(self) -> bool: ...
+    @property
     def kubeconfig_path(self) -> Path: ...
     @property
     def kubectl_path(self) -> Path: ...
@@ -120,6 +122,9 @@ class Backend(Protocol):
     def audit_lines(self) -> Iterator[str]:
         """The lines of the API server's audit log, oldest first."""
 
+    def span_lines(self) -> Iterator[str]:
+        """The spans of OpenTelemetry, one a line, oldest first."""
+
     def etcdctl(self) -> tuple[list[str], Path]:
         """The beginning of an etcdctl command line, and the folder it must run in."""
 
@@ -132,23 +137,28 @@ class Cluster:
         nodes: How many nodes it gets when it starts, 1 to 5.
         backend: ``embedded``; ``kind``; or ``auto``: kind where a container engine answers, embedded elsewhere. Unless
             given, ``PODIUM_BACKEND``, else ``auto``. A cluster that runs already has the one that it was started with.
+        tracing: Whether its API server, kubelets and containerds tell OpenTelemetry's spans, which they are told when
+            they start. Unless given, whether ``PODIUM_TRACING`` is set. The embedded backend only.
 
     Raises:
-        UsageError: The name or the backend is none.
+        UsageError: The name or the backend is none, or the backend has no tracing.
 
     Example:
         >>> with Cluster("example", nodes=1) as cluster:  # doctest: +SKIP
         ...     print(cluster.kubectl("get", "nodes"))
     """
 
-    def __init__(self, name: str = DEFAULT_NAME, nodes: int = 2, backend: str | None = None) -> None:
+    def __init__(
+        self, name: str = DEFAULT_NAME, nodes: int = 2, backend: str | None = None, tracing: bool | None = None
+    ) -> None:
         if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?", name):
             raise UsageError(
                 f"{name!r} is no name for a cluster.", "Use lower-case letters, digits and dashes, at most 32."
             )
         self.name = name
         self._count = nodes
-        self._backend = _backend(name, backend or os.environ.get("PODIUM_BACKEND") or "auto")
+        tracing = bool(os.environ.get("PODIUM_TRACING")) if tracing is None else tracing
+        self._backend = _backend(name, backend or os.environ.get("PODIUM_BACKEND") or "auto", tracing)
         self._api: ApiClient | None = None
 
     def __enter__(self) -> "Cluster":
@@ -167,6 +177,11 @@ class Cluster:
     def backend(self) -> str:
         """``embedded`` or ``kind``."""
         return self._backend.backend
+
+    @property
+    def tracing(self) -> bool:
+        """Whether its components tell OpenTelemetry's spans."""
+        return self._backend.tracing
 
     def is_running(self) -> bool:
         """Whether the cluster runs."""
@@ -405,6 +420,20 @@ class Cluster:
             if written >= first and line.endswith("\n"):  # the last one may still be on its way
                 yield json.loads(line)
 
+    def spans(self, since: float = 0) -> Iterator[dict[str, Any]]:
+        """OpenTelemetry's spans of API server, kubelets and containerds, in the order in which they were told.
+
+        Each has a ``service``, a ``host`` (the node's name, or empty), a ``name``, the numbers ``trace``, ``id`` and
+        ``parent``, ``start`` and ``end`` in seconds since 1970 by the clock of whoever told it, ``attributes`` and
+        ``events``. A cluster that was started without tracing has none.
+
+        Args:
+            since: Leave out what began before this moment, in seconds since 1970.
+        """
+        for line in self._backend.span_lines():
+            if line.endswith("\n") and (span := json.loads(line))["start"] >= since:
+                yield span
+
     def etcd(self, *arguments: str) -> str:
         """Run etcdctl against the cluster's store.
 
@@ -498,7 +527,7 @@ def left_behind() -> list[str]:
     return [f.name for f in folders if Cluster(f.name)._backend.left_behind()] + without_folder(place)
 
 
-def _backend(name: str, wanted: str) -> Backend:
+def _backend(name: str, wanted: str, tracing: bool) -> Backend:
     folder = paths.state_dir() / name
     if wanted not in BACKENDS:
         raise UsageError(f"There is no backend {wanted!r}.", f"There are {', '.join(BACKENDS)}.")
@@ -506,9 +535,11 @@ def _backend(name: str, wanted: str) -> Backend:
         wanted = json.loads((folder / "cluster.json").read_text()).get("backend", "embedded")
     if wanted == "auto":
         wanted = "kind" if engine.answering() else "embedded"
-    if wanted == "kind":
-        return Kind(name, folder, bundle.current, bundle.kind_image_name)
-    return Embedded(name, folder, bundle.current)
+    if wanted == "embedded":
+        return Embedded(name, folder, bundle.current, tracing)
+    if tracing and not (folder / "cluster.json").exists():
+        raise UsageError("The kind backend has no tracing.", "Choose the other one: --backend embedded")
+    return Kind(name, folder, bundle.current, bundle.kind_image_name)
 
 
 def _server() -> int:

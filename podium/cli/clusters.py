@@ -17,6 +17,9 @@ def register(commands: Any) -> None:
     up = commands.add_parser("up", help="start a cluster; ready when it returns")
     up.add_argument("--nodes", type=int, default=2, metavar="N", help="1 to 5 (default 2)")
     up.add_argument("--backend", choices=BACKENDS, help="default: PODIUM_BACKEND, else auto: kind where it can run")
+    up.add_argument(
+        "--tracing", action="store_true", default=None, help="let its components tell OpenTelemetry's spans"
+    )
     up.set_defaults(run=_up)
     status = commands.add_parser("status", help="what runs, and how it is")
     status.add_argument("--json", action="store_true", help="as one JSON object")
@@ -35,7 +38,7 @@ def register(commands: Any) -> None:
 
 
 def _up(arguments: argparse.Namespace) -> None:
-    cluster = Cluster(arguments.name, arguments.nodes, arguments.backend)
+    cluster = Cluster(arguments.name, arguments.nodes, arguments.backend, arguments.tracing)
     if cluster.is_running():
         print(f"Cluster {cluster.name!r} is running already.", file=sys.stderr)
     cluster.up(owner=_owner(), progress=Progress())

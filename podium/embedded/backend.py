@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from podium.embedded import controlplane, network, nodes, supervisor
+from podium.embedded import controlplane, network, nodes, spans, supervisor
 from podium.embedded.agent import Agent
 from podium.embedded.api import Api
 from podium.embedded.components import AgentComponent, HostComponent, PodComponent
@@ -41,19 +41,26 @@ class Embedded:
         name: The cluster's name.
         folder: Its folder, which need not exist.
         bundle: Finds what a new cluster runs. One that runs keeps what it was started with.
+        tracing: Whether a new cluster tells OpenTelemetry's spans.
     """
 
     backend = "embedded"
 
-    def __init__(self, name: str, folder: Path, bundle: Callable[[], Bundle]) -> None:
+    def __init__(self, name: str, folder: Path, bundle: Callable[[], Bundle], tracing: bool = False) -> None:
         self.name = name
         self.folder = folder
         self._find_bundle = bundle
+        self._tracing = tracing
 
     @property
     def _bundle(self) -> Bundle:
         running = (self.folder / "cluster.json").exists()
         return Bundle(Path(self._state()["bundle"])) if running else self._find_bundle()
+
+    @property
+    def tracing(self) -> bool:
+        """Whether it tells OpenTelemetry's spans."""
+        return self._state()["tracing"]
 
     # -- life
 
@@ -133,6 +140,7 @@ class Embedded:
     def reset(self, say: Say) -> None:
         """Make the cluster anew: same name, same number of nodes, same owner, same port, pristine."""
         state = self._state()
+        self._tracing = state["tracing"]
         owner = json.loads((self.folder / "supervisor.json").read_text())["owner"]
         me = os.getpid()
         self._find_bundle()  # before anything is lost
@@ -179,9 +187,9 @@ class Embedded:
                 shutil.copytree(bundle.seed, self.folder / "etcd")
             controlplane.write_files(self.folder, ports)
             for number in numbers:
-                nodes.write_settings(self.folder, number, ports.api)
+                nodes.write_settings(self.folder, number, ports.api, self._tracing)
             state = {"nodes": numbers, "ports": ports.as_dict(), "bundle": str(bundle.path), "ready": False}
-            self._save(state)
+            self._save(state | {"tracing": self._tracing})
         except OSError as error:
             reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error  # copytree collects its errors
             raise PodiumError(f"The cluster's folder {self.folder} could not be laid: {reason}.", OTHER_DISK) from error
@@ -199,7 +207,7 @@ class Embedded:
 
     def _launch(self, owner: int) -> None:
         state = self._state()
-        processes = controlplane.processes(self._bundle, controlplane.Ports(**state["ports"]))
+        processes = controlplane.processes(self._bundle, controlplane.Ports(**state["ports"]), state["tracing"])
         processes += [nodes.process(self._bundle, number, NODE_MEMORY_MB) for number in state["nodes"]]
         self._write_plan(_identity(owner), processes)
         with open(self.folder / "logs/supervisor.log", "ab") as log:
@@ -272,7 +280,7 @@ class Embedded:
             raise UsageError(f"A cluster has at most {MOST_NODES} nodes.", "Remove one first.")
         self._check_room(NODE_DISK_MB)
         number, name = free[0], nodes.name_of(free[0])
-        nodes.write_settings(self.folder, number, state["ports"]["api"])
+        nodes.write_settings(self.folder, number, state["ports"]["api"], state["tracing"])
         self._save(state | {"nodes": sorted([*state["nodes"], number])})
         supervisor.ask(self.folder, do="add", process=nodes.process(self._bundle, number, NODE_MEMORY_MB))
         self._wait_node(name, say)
@@ -343,6 +351,10 @@ class Embedded:
         for path in [*sorted(self.folder.glob("audit-*.log")), self.folder / "audit.log"]:
             with path.open() as file:
                 yield from file
+
+    def span_lines(self) -> Iterator[str]:
+        """What the collector of spans has written, oldest first; nothing in a cluster without tracing."""
+        return spans.lines(self.folder)
 
     def components(self) -> dict[str, "HostComponent | AgentComponent | PodComponent"]:
         """Every component by its name; those of a node as ``<node>/<name>``."""

@@ -8,16 +8,21 @@ import base64
 import json
 import secrets
 import socket
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from node import RECIPE
-from podium.embedded import network
+from podium.embedded import network, spans
 from podium.embedded.files import Bundle
 from podium.embedded.pki import Authority, Pair, signing_keys, write_secret
 from podium.errors import PodiumError
 
+TRACING: dict[str, Any] = {"samplingRatePerMillion": 1_000_000}
+"""Every span: https://kubernetes.io/docs/concepts/cluster-administration/system-traces/."""
+TRACING_ENV = {"OTEL_BSP_SCHEDULE_DELAY": "1000"}
+"""Milliseconds from a span's end to its being told: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/."""
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 CLIENTS = ("kube-controller-manager", "kube-scheduler")
 """What starts when the API server is ready: earlier, each would only wait, and look again a second later."""
@@ -152,6 +157,9 @@ def write_files(folder: Path, ports: Ports) -> None:
         write_kubeconfig(folder / name, server, ca, authority.issue(user, groups), folder.name)
     (folder / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY, indent=1))
     (folder / "egress.json").write_text(json.dumps(_EGRESS, indent=1))
+    about = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "TracingConfiguration"}
+    tracing = about | TRACING | {"endpoint": f"unix://{folder / spans.SOCKET}"}
+    (folder / "tracing.json").write_text(json.dumps(tracing, indent=1))
 
 
 def write_kubeconfig(path: Path, server: str, ca: bytes, user: Pair, cluster: str) -> None:
@@ -187,8 +195,14 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def processes(bundle: Bundle, ports: Ports) -> list[dict[str, Any]]:
-    """What the supervisor runs for the management node, the network included."""
+def processes(bundle: Bundle, ports: Ports, tracing: bool = False) -> list[dict[str, Any]]:
+    """What the supervisor runs for the management node, the network included.
+
+    Args:
+        bundle: Where the programs are.
+        ports: Where they listen.
+        tracing: Whether they tell OpenTelemetry's spans, and a collector runs that is told.
+    """
     etcd_url = f"https://127.0.0.1:{ports.etcd}"
     peer_url = f"https://127.0.0.1:{ports.etcd_peer}"
     metrics_url = f"https://127.0.0.1:{ports.etcd_metrics}"
@@ -292,18 +306,27 @@ def processes(bundle: Bundle, ports: Ports) -> list[dict[str, Any]]:
         "services": network.SERVICES,
         "api-port": ports.api,
     }
+    collector = {
+        "name": "spans",
+        "argv": [sys.executable, "-m", spans.__name__, "."],
+        "log": "logs/spans.log",
+    }
+    if tracing:
+        api |= {"tracing-config-file": "tracing.json"}
+        net |= {"spans-port": network.SPANS_PORT, "pods": network.PODS}
     utc = {"TZ": "UTC"}  # logs without a time zone are in UTC
     # Trades a little CPU for memory, which is scarcer where this runs; not for the API server, whose start it slows.
     lean = utc | {"GOGC": "50"}
     return [
         {"name": "netd", "argv": argv(bundle.program("podium-netd"), net), "log": "logs/netd.log", "group": "network"},
+        *([collector] if tracing else []),
         {"name": "etcd", "argv": argv(bundle.program("etcd"), etcd), "log": "logs/etcd.log", "env": lean},
         *(
             {
                 "name": name,
                 "argv": argv(bundle.program(name), flags),
                 "log": f"logs/{name}.log",
-                "env": utc if name == "kube-apiserver" else lean,
+                "env": utc | TRACING_ENV if name == "kube-apiserver" else lean,
                 "wanted": name not in CLIENTS,
             }
             for name, flags in (

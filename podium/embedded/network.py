@@ -7,6 +7,7 @@ SERVICES = "10.96.0.0/16"
 API_SERVICE = "10.96.0.1"  # the first address of SERVICES is the Service "kubernetes"
 DNS_SERVICE = "10.96.0.10"
 AGENT_PORT = 10270
+SPANS_PORT = 4317  # of the gateway: https://opentelemetry.io/docs/specs/otlp/#otlpgrpc-default-port
 
 
 def node_address(number: int) -> str:

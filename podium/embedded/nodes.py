@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.embedded import network
-from podium.embedded.controlplane import argv, kubeconfig
+from podium.embedded.controlplane import TRACING, TRACING_ENV, argv, kubeconfig
 from podium.embedded.files import Bundle
 from podium.embedded.pki import Authority, Pair, write_secret
 
@@ -76,8 +76,15 @@ def process(bundle: Bundle, number: int, memory_mb: int) -> dict[str, Any]:
     return {"name": name, "argv": kernel, "log": f"{name}/console.log", "needs": "network"}
 
 
-def write_settings(folder: Path, number: int, api_port: int) -> None:
-    """Write what makes a node this node: its names, keys and programs, in an archive that only the node reads."""
+def write_settings(folder: Path, number: int, api_port: int, tracing: bool = False) -> None:
+    """Write what makes a node this node: its names, keys and programs, in an archive that only the node reads.
+
+    Args:
+        folder: The cluster's folder.
+        number: The node's, from 1.
+        api_port: The API server's.
+        tracing: Whether kubelet and containerd tell OpenTelemetry's spans.
+    """
     name, address = name_of(number), network.node_address(number)
     authority, agents = (_authority(folder / "pki", name) for name in ("ca", "agent-ca"))
     ca = authority.pair.certificate
@@ -108,6 +115,16 @@ def write_settings(folder: Path, number: int, api_port: int) -> None:
             "v": 2,
         },
     )
+    collector = f"{network.GATEWAY}:{network.SPANS_PORT}"
+    # https://github.com/containerd/containerd/blob/main/docs/tracing.md
+    variables = TRACING_ENV | {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{collector}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        "OTEL_SERVICE_NAME": "containerd",
+        "OTEL_RESOURCE_ATTRIBUTES": f"host.name={name}",
+        "OTEL_TRACES_SAMPLER": "parentbased_always_off",  # what the kubelet asks for, as part of the kubelet's own
+    }
+    told = [f"{name}={value}" for name, value in variables.items()] if tracing else []
     node = {
         "hostname": name,
         "address": f"{address}/{network.SUBNET.partition('/')[2]}",
@@ -117,9 +134,10 @@ def write_settings(folder: Path, number: int, api_port: int) -> None:
             {
                 "name": "containerd",
                 "argv": ["/usr/local/bin/containerd"],
+                "env": told,
                 "socket": "/run/containerd/containerd.sock",  # kubelet ends where nothing answers there
             },
-            {"name": "kubelet", "argv": kubelet},
+            {"name": "kubelet", "argv": kubelet, "env": told},
             {"name": "kube-proxy", "argv": proxy},
         ],
     }
@@ -127,6 +145,7 @@ def write_settings(folder: Path, number: int, api_port: int) -> None:
     agent = agents.issue(name, hosts=[name, address])
     kubelet_user = authority.issue(f"system:node:{name}", ["system:nodes"])
     proxy_user = authority.issue("system:kube-proxy")
+    settings = _KUBELET | ({"tracing": TRACING | {"endpoint": collector}} if tracing else {})
     files = {
         "etc/podium/node.json": json.dumps(node, indent=1).encode(),
         "etc/podium/agent-ca.crt": agents.pair.certificate,
@@ -136,7 +155,7 @@ def write_settings(folder: Path, number: int, api_port: int) -> None:
         "etc/kubernetes/pki/kubelet.crt": serving.certificate,
         "etc/kubernetes/pki/kubelet.key": serving.key,
         "etc/kubernetes/manifests/.keep": b"",  # kubelet complains every second without the folder
-        "etc/kubernetes/kubelet.json": json.dumps(_KUBELET, indent=1).encode(),
+        "etc/kubernetes/kubelet.json": json.dumps(settings, indent=1).encode(),
         "etc/kubernetes/kubelet.conf": kubeconfig(server, ca, kubelet_user, folder.name).encode(),
         "etc/kubernetes/kube-proxy.conf": kubeconfig(server, ca, proxy_user, folder.name).encode(),
     }

@@ -105,6 +105,8 @@ class Kind:
         self._own_image = image
         self._kind = f"podium-{name}-{_mark(folder)}"  # nobody else's: another user's, another folder's
 
+    tracing = False  # whether it tells OpenTelemetry's spans
+
     # -- life
 
     @property

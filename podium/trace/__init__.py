@@ -6,7 +6,7 @@
 >>> print(trace)  # doctest: +SKIP
 """
 
-from podium.trace.model import Step, Trace
+from podium.trace.model import Span, Step, Trace
 from podium.trace.recorder import trace_pod
 
-__all__ = ["Step", "Trace", "trace_pod"]
+__all__ = ["Span", "Step", "Trace", "trace_pod"]

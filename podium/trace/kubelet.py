@@ -12,7 +12,7 @@ VERBOSITY = 4
 _VOLUME = re.compile(r'volume "([^"]+)"')
 
 
-def steps(lines: list[Line], node: str, pod: str, namespace: str) -> list[Step]:
+def steps(lines: list[Line], node: str, pod: str, namespace: str, uid: str = "") -> list[Step]:
     """What the kubelet of a node did about a Pod."""
     full = f"{namespace}/{pod}"
     found: list[Step] = []
@@ -22,7 +22,7 @@ def steps(lines: list[Line], node: str, pod: str, namespace: str) -> list[Step]:
         first = opened.pop(since, line)
         text = line.text if first is line else f"{first.text}\n{line.text}"
         end = None if first is line else line.time
-        facts = {"pod": pod, "node": node, **facts}
+        facts = {"pod": pod, "uid": uid, "node": node, **facts}
         found.append(Step(f"{node}/kubelet", verb, what, first.time, end, detail, SOURCE, text, facts=facts))
 
     mounted: set[str] = set()

@@ -1,12 +1,44 @@
 """What a trace is: steps in order, each with the record that it was read from."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+
+@dataclass(frozen=True)
+class Span:
+    """A span (https://opentelemetry.io/docs/concepts/signals/traces/#spans), by the API server's clock.
+
+    Attributes:
+        service: Who told it: ``apiserver``, ``kubelet``, ``containerd``.
+        name: What was done.
+        id: Its number, hexadecimal.
+        parent: The number of the span that it is part of; empty for none.
+        start: When it began, in seconds since 1970.
+        end: When it was over.
+        attributes: What it says of itself.
+        events: What happened meanwhile: moments and names.
+    """
+
+    service: str
+    name: str
+    id: str
+    parent: str
+    start: float
+    end: float
+    attributes: dict[str, Any]
+    events: list[tuple[float, str]]
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any], ahead: float) -> "Span":
+        """A span as :meth:`podium.Cluster.spans` gives it, by a clock that is ``ahead`` seconds ahead of its own."""
+        events = [(moment + ahead, name) for moment, name in told["events"]]
+        texts = (told[key] for key in ("service", "name", "id", "parent"))
+        return cls(*texts, told["start"] + ahead, told["end"] + ahead, told["attributes"], events)
 
 
 @dataclass(eq=False)
@@ -25,6 +57,7 @@ class Step:
         by: Who asked for it, where it was asked for.
         facts: What else the record says, for programs: ``revision``, ``pod``, ``container``.
         cause: The step without which it would not have happened, where that is known.
+        spans: OpenTelemetry's spans of it, in a cluster that was started with tracing.
     """
 
     component: str
@@ -38,6 +71,18 @@ class Step:
     by: str = ""
     facts: dict[str, Any] = field(default_factory=dict, repr=False)
     cause: "Step | None" = field(default=None, repr=False)
+    spans: list[Span] = field(default_factory=list, repr=False)
+
+    @property
+    def inside(self) -> str:
+        """The spans as text: when each began, after the first one, and how long it took."""
+        depth: dict[str, int] = {}
+        lines = []
+        for span in self.spans:
+            depth[span.id] = depth.get(span.parent, -1) + 1
+            after, took = 1000 * (span.start - self.spans[0].start), 1000 * (span.end - span.start)
+            lines.append(f"{after:8.1f} ms  took {took:7.1f} ms  {'  ' * depth[span.id]}{span.service}: {span.name}")
+        return "\n".join(lines)
 
     @property
     def text(self) -> str:
@@ -45,7 +90,9 @@ class Step:
         return self.record if isinstance(self.record, str) else json.dumps(self.record, indent=2, ensure_ascii=False)
 
     def __str__(self) -> str:
-        return f"{self.component}: {self.verb} {self.object}: {self.detail}\nfrom the {self.source}:\n{self.text}"
+        spans = f"\nOpenTelemetry's spans:\n{self.inside}" if self.spans else ""
+        head = f"{self.component}: {self.verb} {self.object}: {self.detail}"
+        return f"{head}\nfrom the {self.source}:\n{self.text}{spans}"
 
 
 class Trace(Sequence[Step]):

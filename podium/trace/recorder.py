@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError
 from podium.cluster import Cluster
 from podium.cluster import open as open_cluster
 from podium.errors import PodiumError, UsageError, WaitedTooLong
-from podium.trace import audit, causes, clocks, containerd, etcd, klog, kubelet, proxy, scheduler, verbosity
+from podium.trace import audit, causes, clocks, containerd, etcd, klog, kubelet, proxy, scheduler, spans, verbosity
 from podium.trace.model import Step, Trace
 from podium.waiting import wait_until
 
@@ -261,6 +261,13 @@ class Recorder:
 
         with self._telling("the end of the audit log"):
             wait_until(logged, "the audit log to have the Pod's last version", _SETTLE)
+        if self._cluster.tracing:
+            requests = [step.record["auditID"] for step in self._requests()[0]]
+            with self._telling(spans.SOURCE):
+                wait_until(
+                    lambda: set(requests) <= {span["attributes"].get("audit-id") for span in self._spans()},
+                    "the spans of the API server", _SETTLE,
+                )  # fmt: skip
         for pod in pods:
             ready = any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or [])
             with self._telling(f"the rules for {pod.metadata.name}"):
@@ -269,6 +276,9 @@ class Recorder:
                         lambda address=pod.status.pod_ip: all(self._rules(address).values()),
                         "every kube-proxy to have rules for the Pod", _SETTLE, every=0.5,
                     )  # fmt: skip
+
+    def _spans(self) -> list[dict[str, Any]]:
+        return list(self._cluster.spans(self._since - _CLOCKS))
 
     def _services(self, pod: client.V1Pod) -> list[str]:
         """The Services that select a Pod."""
@@ -309,6 +319,11 @@ class Recorder:
         causes.link(steps)
         for node in self._cluster.nodes():
             steps += self._proxy(node, steps, family, ahead.get(node, 0), live)
+        if not live and self._cluster.tracing:
+            with self._telling(spans.SOURCE):
+                spans.join(steps, self._spans(), ahead)
+                if not any(step.spans for step in steps):
+                    self.trace.missing[spans.SOURCE] = "nobody has told any of it"
         for source in (audit.SOURCE, scheduler.SOURCE, kubelet.SOURCE, containerd.SOURCE, etcd.SOURCE):
             if not live and not any(step.source == source for step in steps):
                 self.trace.missing.setdefault(source, "it has no word about it")
@@ -344,8 +359,8 @@ class Recorder:
             elif not live:
                 self.trace.missing[f"{node}'s clock"] = "no record to compare it with the API server's"
             log = klog.shifted(log, ahead[node], self._since)
-            for pod in pods:
-                steps += kubelet.steps(log, node, pod, self._namespace)
+            for name, pod in pods.items():
+                steps += kubelet.steps(log, node, name, self._namespace, pod["metadata"]["uid"])
         with self._telling(f"{node}: {containerd.SOURCE}"):
             calls = containerd.parse(self._text(f"{node}/containerd", live))
             calls = klog.shifted(calls, ahead[node], 0)

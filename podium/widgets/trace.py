@@ -277,11 +277,17 @@ def _record(index: int, trace: Steps, step: Step | None) -> str:
         why = f"Its cause: {button('choose', f'{index}/{trace.index(step.cause)}', cause)}, and so on: "
         back = len(_chain(step)) - 1
         why += f"{back} step{'' if back == 1 else 's'} back to the first."
+    spans = ""
+    if step.spans:
+        spans = (
+            "<h4>OpenTelemetry's spans of it</h4>"
+            f'<pre tabindex="0" role="region" aria-label="The spans">{escape(step.inside)}</pre>'
+        )
     return (
         '<div class="podium-record" data-key="record">'
         f"<h4>{escape(step.component)}: {escape(picture.label(step))}</h4>"
         f"<p>Read from the {escape(step.source)}. {why}</p>"
-        f'<pre tabindex="0" role="region" aria-label="The record">{escape(step.text)}</pre></div>'
+        f'<pre tabindex="0" role="region" aria-label="The record">{escape(step.text)}</pre>{spans}</div>'
     )
 
 

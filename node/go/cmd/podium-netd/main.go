@@ -5,6 +5,8 @@
 //
 //	switch.sock  one Ethernet frame a packet, for user-mode Linux (transport "bess")
 //	egress.sock  HTTP CONNECT, for kube-apiserver's EgressSelectorConfiguration
+//
+// What nodes, and no Pods, tell the gateway's port -spans-port goes to spans.sock there, where somebody listens.
 package main
 
 import (
@@ -33,6 +35,8 @@ func main() {
 	gateway := flag.String("gateway", "", "address of this program in that network")
 	services := flag.String("services", "", "network of the Services: a packet to one that kube-proxy did not catch is dropped")
 	api := flag.Int("api-port", 0, "port of kube-apiserver on the host's loopback, forwarded from the same port of the gateway")
+	pods := flag.String("pods", "", "the part of the network that is the Pods'")
+	spans := flag.Int("spans-port", 0, "port of the gateway that is forwarded to spans.sock, for nodes only; 0: none")
 	flag.Parse()
 	syscall.Umask(0o177)
 
@@ -40,21 +44,35 @@ func main() {
 		MTU: 1500, Subnet: *subnet, GatewayIP: *gateway, GatewayMacAddress: "5a:94:ef:e4:0c:dd", Protocol: types.BessProtocol,
 	})
 	must(err)
-	apiInside, err := network.Listen("tcp", fmt.Sprintf("%s:%d", *gateway, *api))
-	must(err)
-	go accept(apiInside, func(inside net.Conn) {
-		outside, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", *api))
-		if err != nil {
-			inside.Close()
-			return
-		}
-		join(inside, outside)
-	})
+	served := []uint16{53}
+	forward := func(port int, kind, address string, welcome func(netip.Addr) bool) {
+		listener, err := network.Listen("tcp", fmt.Sprintf("%s:%d", *gateway, port))
+		must(err)
+		served = append(served, uint16(port))
+		go accept(listener, func(inside net.Conn) {
+			from, err := netip.ParseAddrPort(inside.RemoteAddr().String())
+			if err != nil || !welcome(from.Addr()) {
+				inside.Close()
+				return
+			}
+			outside, err := net.Dial(kind, address)
+			if err != nil {
+				inside.Close()
+				return
+			}
+			join(inside, outside)
+		})
+	}
+	forward(*api, "tcp", fmt.Sprintf("127.0.0.1:%d", *api), func(netip.Addr) bool { return true })
+	if *spans != 0 {
+		ofPods := netip.MustParsePrefix(*pods)
+		forward(*spans, "unix", filepath.Join(*dir, "spans.sock"), func(from netip.Addr) bool { return !ofPods.Contains(from) })
+	}
 
 	cables := listen("unixpacket", filepath.Join(*dir, "switch.sock"))
 	unreachable := forbidden(*services)
 	go accept(cables, func(cable net.Conn) {
-		log.Println("a node's link closed:", network.AcceptBess(context.Background(), &guarded{cable, unreachable, netip.MustParseAddr(*gateway), []uint16{53, uint16(*api)}}))
+		log.Println("a node's link closed:", network.AcceptBess(context.Background(), &guarded{cable, unreachable, netip.MustParseAddr(*gateway), served}))
 	})
 
 	egress := listen("unix", filepath.Join(*dir, "egress.sock"))

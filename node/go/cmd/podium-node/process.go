@@ -105,6 +105,7 @@ func describe(status syscall.WaitStatus) string {
 type component struct {
 	Name string   `json:"name"`
 	Argv []string `json:"argv"`
+	Env  []string `json:"env"` // NAME=value, beside what every program gets
 	// Socket is where it listens: what is listed after it starts when it accepts connections there.
 	Socket string `json:"socket"`
 
@@ -161,6 +162,7 @@ func (c *component) launch(pause time.Duration) error {
 	}
 	defer place.Close()
 	cmd := exec.Command(c.Argv[0], c.Argv[1:]...)
+	cmd.Env = append(os.Environ(), c.Env...)
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, UseCgroupFD: true, CgroupFD: int(place.Fd())}
 	ended, err := spawn(cmd)

@@ -1,0 +1,86 @@
+"""OpenTelemetry's spans: what a cluster with tracing tells, to whom, and to which steps of a trace it belongs."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+
+from podium import Cluster, paths, trace_pod
+from podium.embedded import network, spans
+from podium.errors import UsageError
+from podium.waiting import wait_until
+
+
+@pytest.fixture
+def collector(tmp_path: Path) -> Iterator[Path]:
+    """The folder in which a collector runs."""
+    with subprocess.Popen([sys.executable, "-m", spans.__name__, "."], cwd=tmp_path) as process:
+        wait_until((tmp_path / spans.SOCKET).exists, "the collector to listen", limit=60)
+        yield tmp_path
+        process.kill()
+
+
+def test_the_collector_writes_what_it_is_told(collector: Path) -> None:
+    request = trace_service_pb2.ExportTraceServiceRequest()
+    told = request.resource_spans.add()
+    told.resource.attributes.add(key="service.name").value.string_value = "kubelet"
+    span = told.scope_spans.add().spans.add(
+        name="syncPod",
+        trace_id=b"\x01" * 16,
+        span_id=b"\x02" * 8,
+        start_time_unix_nano=10**18,
+        end_time_unix_nano=10**18,
+    )
+    span.attributes.add(key="tries").value.int_value = 3
+    with grpc.insecure_channel(f"unix:{collector / spans.SOCKET}") as channel:
+        trace_service_pb2_grpc.TraceServiceStub(channel).Export(request, timeout=60)
+    assert [json.loads(line) for line in spans.lines(collector)] == [
+        {
+            "service": "kubelet", "host": "", "name": "syncPod", "trace": "01" * 16, "id": "02" * 8, "parent": "",
+            "start": 1e9, "end": 1e9, "attributes": {"tries": 3}, "events": [],
+        }
+    ]  # fmt: skip
+    assert {stat.S_IMODE((collector / name).stat().st_mode) for name in (spans.SOCKET, spans.LOG)} == {0o600}
+
+
+def test_kind_has_no_tracing() -> None:
+    with pytest.raises(UsageError, match="no tracing"):
+        Cluster("none", backend="kind", tracing=True)
+
+
+@pytest.mark.all
+@pytest.mark.bundle
+def test_steps_have_their_spans_and_pods_can_tell_none() -> None:
+    containers = [{"name": "app", "image": "podium.test/busybox:1.37", "command": ["sleep", "infinity"]}]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": {"containers": containers}}
+    with Cluster(f"spans-{os.getpid()}", nodes=1, tracing=True) as cluster:
+        trace = trace_pod(pod, cluster)
+        assert trace.outcome == "It is Ready."
+        assert not trace.missing
+        by_step = {
+            (step.component.rpartition("/")[2], step.verb): [f"{span.service} {span.name}" for span in step.spans]
+            for step in reversed(trace)
+        }
+        assert "apiserver Create" in by_step["kube-apiserver", "create"]
+        assert "kubelet syncPod" in by_step["kubelet", "sandbox"]
+        assert "containerd cri.sandbox.run" in by_step["containerd", "run sandbox"]
+        assert any("CreateContainer" in name for name in by_step["containerd", "create"])
+        assert any("StartContainer" in name for name in by_step["containerd", "start"])
+        for step in trace:
+            assert all(span.start <= span.end for span in step.spans)
+
+        # A collector that learners' Pods could reach would believe whatever they say. It greets whom it hears.
+        greeting = f"sleep 2 | busybox nc -w 5 {network.GATEWAY} {network.SPANS_PORT} | wc -c"
+        assert int(cluster.node_exec("node-1", ["sh", "-c", greeting])) > 0
+        assert int(cluster.exec("web", ["sh", "-c", greeting])) == 0
+        assert stat.S_IMODE((paths.state_dir() / cluster.name / spans.SOCKET).stat().st_mode) == 0o600
+        cluster.reset()
+        assert cluster.tracing
+        wait_until(lambda: any(span["host"] for span in cluster.spans()), "a node's first span", limit=60)
