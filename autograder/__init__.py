@@ -33,7 +33,8 @@ def check(task_id: str) -> Report:
     """
     result = judge(task_id)
     _checked[task_id] += 1
-    record(task_id, result.visible().points, result.visible().of)
+    if result.outcomes:
+        record(task_id, result.visible().points, result.visible().of)
     return Report(result, hints=_checked[task_id])
 
 

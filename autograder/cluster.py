@@ -190,11 +190,8 @@ def _call(api: ApiClient, verb: str, kind: str) -> Callable[..., object]:
 
 def make_namespace(core: CoreV1Api, name: str) -> None:
     """Make a namespace, unless it is there, and wait until Pods can be created in it."""
-    try:
+    if _read(partial(core.read_namespace, name)) is None:  # who may not create one may use one
         core.create_namespace(V1Namespace(metadata=V1ObjectMeta(name=name)), _request_timeout=REQUEST_LIMIT)
-    except ApiException as problem:
-        if problem.status != HTTPStatus.CONFLICT:
-            raise
     account = partial(core.read_namespaced_service_account, "default", name)
     wait_until(lambda: _read(account), f"the default service account of namespace {name}", NAMESPACE_LIMIT)
 

@@ -1,37 +1,33 @@
-"""Grading a submission: its cells run in a kernel of their own, its graded cells are never run but judged here."""
+"""Grading a submission: its cells run in a sandbox, its graded cells never run but are judged here."""
 
 import json
-import os
-import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import nbformat
-from kubernetes.client import ApiClient
-from nbclient import NotebookClient
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
-from autograder.checks import Result, judge
-from autograder.manifest import Lab, find_lab
+from autograder.checks import Result
+from autograder.cluster import begin
+from autograder.judging import Judge
+from autograder.manifest import Lab, find_lab, find_task
+from autograder.sandbox import Limits, Sandbox, require
 from autograder.show import Report
+from podium.cluster import Cluster
 from podium.errors import PodiumError
 
 SIZE_LIMIT = 20 * 2**20
 """Bytes that a submitted notebook may have."""
 
-CELL_LIMIT = 120
-"""Seconds that one cell may run."""
-
-NOTEBOOK_LIMIT = 900
-"""Seconds that all cells of a notebook may run."""
-
 LEARNER = "learner"
 """The tag of cells that only show the learner something: a grader need not run them."""
+
+LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -65,26 +61,48 @@ class Submission:
         """What a person has yet to mark, in points."""
         return sum(task.points for task in self.lab.tasks if task.manual)
 
+    @property
+    def error(self) -> str:
+        """What could not be judged and why; empty where everything was."""
+        return " ".join(f"{result.task.id}: {result.error}" for result in self.results if result.error)
 
-class _Runner(NotebookClient):
-    """Runs cells and keeps nothing of what they print."""
-
-    def output(self, *_: Any) -> None:
-        """Drop an output: no score is read from it, and it may be of any size."""
+    def as_dict(self) -> dict[str, Any]:
+        """The same for a program: the data of ``--json``."""
+        return {
+            "path": str(self.path),
+            "lab": self.lab.id,
+            "points": self.points,
+            "of": self.of,
+            "by_hand": self.by_hand,
+            "note": self.note,
+            "error": self.error,
+            "tasks": [
+                {"task": result.task.id, "title": result.task.title, "points": result.points, "of": result.of}
+                for result in self.results
+            ],
+        }
 
 
 def graded_task(cell: NotebookNode, lab: Lab) -> str | None:
     """The id of the checked task whose graded cell this is, if it is one."""
+    if cell.cell_type != "code":
+        return None
     told = cell.metadata.get("nbgrader")
     grade_id = told.get("grade_id") if isinstance(told, dict) else None
     return next((task.id for task in lab.checked if task.grade_id == grade_id), None)
 
 
-def as_outputs(result: Result) -> list[NotebookNode]:
-    """The outputs of a graded cell: the report for the learner, and the points in the form that nbgrader reads."""
+def as_outputs(result: Result, note: str = "") -> list[NotebookNode]:
+    """The outputs of a graded cell: the report for the learner, and the points in the form that nbgrader reads.
+
+    Args:
+        result: What was found.
+        note: Why cells before this one were not run, if they were not.
+    """
     report = Report(result)
     shown = {"text/plain": str(report), "text/html": report._repr_html_()}
     return [
+        *([new_output("display_data", {"text/plain": note})] if note else []),
         new_output("display_data", shown),
         new_output("execute_result", {"text/plain": str(float(result.points))}),
     ]
@@ -111,65 +129,77 @@ def read(path: Path) -> tuple[Lab, NotebookNode]:
     return lab, nbformat.reads(text, as_version=4)
 
 
-def grade_notebook(
-    path: Path,
-    api: ApiClient,
-    environment: Mapping[str, str],
-    cell_limit: float = CELL_LIMIT,
-    notebook_limit: float = NOTEBOOK_LIMIT,
-) -> Submission:
+def grade_notebook(path: Path, cluster: Cluster, limits: Limits = LIMITS) -> Submission:
     """Run a submitted notebook on a fresh cluster, and judge every task at the place of its graded cell.
-
-    A task whose cell is missing is judged after the last cell. The notebook's code runs as the user who calls this:
-    it is bounded in time, but not yet shut in.
 
     Args:
         path: The notebook.
-        api: The cluster.
-        environment: What leads the notebook's kernel to the same cluster, added to this process's environment.
-        cell_limit: Seconds that one cell may run.
-        notebook_limit: Seconds that all cells may run.
+        cluster: The cluster.
+        limits: What the notebook may use.
 
     Raises:
-        PodiumError: The file is not a notebook of a lab.
+        CannotRunHere: There can be no sandbox on this machine.
+        PodiumError: The file is not a notebook of a lab, or the cluster does not work.
     """
     lab, notebook = read(path)
+    results, note = run(lab, notebook, cluster, limits)
+    return Submission(path, lab, results, note)
+
+
+def run(lab: Lab, notebook: NotebookNode, cluster: Cluster, limits: Limits = LIMITS) -> tuple[tuple[Result, ...], str]:
+    """Run and judge a notebook's cells, which get new outputs: text, and those of :func:`as_outputs`.
+
+    A task whose cell is missing is judged after the last cell; one that has several, at the last of them.
+
+    Returns:
+        One result for each task that is checked on the cluster; and why the notebook was not run to its end, as one
+        sentence, which is empty where it was.
+
+    Raises:
+        CannotRunHere: There can be no sandbox on this machine.
+        PodiumError: The cluster does not work.
+    """
+    begin(lab.id, cluster.api)
     places = {task: index for index, cell in enumerate(notebook.cells) if (task := graded_task(cell, lab))}
     results: dict[str, Result] = {}
     note = ""
-    deadline = time.monotonic() + notebook_limit
-    runner = _Runner(
-        notebook,
-        kernel_name="python3",
-        allow_errors=True,
-        timeout_func=lambda _: max(1, min(cell_limit, deadline - time.monotonic())),
-        error_on_timeout={"ename": "CellTimeoutError", "evalue": "", "traceback": []},
-        interrupt_on_timeout=True,
-        skip_cells_with_tag=LEARNER,
-        shutdown_kernel="immediate",
-    )
-    with tempfile.TemporaryDirectory(prefix="podium-grade-") as folder:
-        with runner.setup_kernel(env={**os.environ, **environment}, cwd=folder):
-            for index, cell in enumerate(notebook.cells):
-                if task := graded_task(cell, lab):
-                    if places[task] == index:
-                        results[task] = judge(task, api)
-                elif not note:
-                    note = _run_cell(runner, cell, index, deadline)
+    with Judge(cluster) as judge, Sandbox(cluster, lab, limits) as sandbox:
+        for index, cell in enumerate(notebook.cells):
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+            if task := graded_task(cell, lab):
+                if places[task] == index:
+                    results[task] = judge.judge(find_task(task))
+                    cell.outputs = as_outputs(results[task], note)
+            elif cell.cell_type == "code" and LEARNER not in cell.metadata.get("tags", ()):
+                text, note = sandbox.run(cell.source, index + 1)
+                cell.outputs = [new_output("stream", name="stdout", text=text)] if text else []
         for task in lab.checked:
             if task.id not in results:
-                results[task.id] = judge(task.id, api)
-    return Submission(path, lab, tuple(results[task.id] for task in lab.checked), note)
+                results[task.id] = judge.judge(task)
+    return tuple(results[task.id] for task in lab.checked), note
 
 
-def _run_cell(runner: NotebookClient, cell: NotebookNode, index: int, deadline: float) -> str:
-    """Run one cell; what is returned is why the notebook cannot go on, and empty where it can."""
-    if time.monotonic() >= deadline:
-        return f"The notebook ran out of time before cell {index + 1}."
+@contextmanager
+def fresh_clusters() -> Iterator[Callable[[], Cluster]]:
+    """Yields a function that returns a pristine cluster each time, in place of the one before; gone after the block.
+
+    A cluster that was reset is as good as a new one, and sooner there.
+
+    Raises:
+        CannotRunHere: There can be no sandbox on this machine.
+    """
+    require()
+    cluster = Cluster(f"grade-{uuid4().hex[:8]}", nodes=2)
+
+    def fresh() -> Cluster:
+        if cluster.is_running():
+            cluster.reset()
+        else:
+            cluster.up()
+        return cluster
+
     try:
-        runner.execute_cell(cell, index)
-    except DeadKernelError:
-        return f"The kernel died in cell {index + 1}; the cells after it were not run."
-    except CellTimeoutError:
-        return f"Cell {index + 1} could not be stopped; the cells after it were not run."
-    return ""
+        yield fresh
+    finally:
+        cluster.down()

@@ -60,6 +60,7 @@ class Lab:
         title: What it is about.
         minutes: How long a learner is likely to need.
         tasks: In the order of the notebook.
+        rights: What its learners need beyond their namespace and reading: rules of a ClusterRole.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Lab:
     title: str
     minutes: int
     tasks: tuple[Task, ...] = field(repr=False)
+    rights: tuple[dict, ...] = field(default=(), repr=False)
 
     @property
     def namespace(self) -> str:
@@ -88,7 +90,9 @@ def labs() -> dict[str, Lab]:
             Task(**task | {"concepts": tuple(task["concepts"]), "hints": tuple(task.get("hints", ()))})
             for task in entry["task"]
         )
-        found[entry["id"]] = Lab(entry["id"], entry["assignment"], entry["title"], entry["minutes"], tasks)
+        found[entry["id"]] = Lab(
+            entry["id"], entry["assignment"], entry["title"], entry["minutes"], tasks, tuple(entry.get("right", ()))
+        )
     return found
 
 

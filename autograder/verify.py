@@ -328,12 +328,11 @@ def _answer(answer: Answer, cluster: Cluster) -> Callable[[], list[Trial]]:
 def _notebook(course: Path, lab: Lab, cluster: Cluster) -> Callable[[], list[Trial]]:
     """The lab's notebook, first without its solutions, then with them."""
     source = course / "source" / lab.assignment / f"{lab.assignment}.ipynb"
-    environment = {"PODIUM_CLUSTER": cluster.name, "KUBECONFIG": str(cluster.kubeconfig_path)}
 
     def run(path: Path, name: str) -> list[Trial]:
         began = time.monotonic()
         begin(lab.id, cluster.api, fresh=True)
-        submission = grade_notebook(path, cluster.api, environment)
+        submission = grade_notebook(path, cluster)
         mend(cluster)
         end(lab.id, cluster.api)
         took = time.monotonic() - began

@@ -17,6 +17,7 @@ from podium.errors import PodiumError, UsageError
 from podium.kind import engine
 from podium.kind.backend import Kind, without_folder
 from podium.progress import Progress
+from podium.relayed import Relayed
 from podium.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -533,6 +534,8 @@ def _backend(name: str, wanted: str, tracing: bool) -> Backend:
         raise UsageError(f"There is no backend {wanted!r}.", f"There are {', '.join(BACKENDS)}.")
     with suppress(FileNotFoundError):
         wanted = json.loads((folder / "cluster.json").read_text()).get("backend", "embedded")
+    if wanted == "relayed":  # this is a sandbox
+        return Relayed(name, folder)
     if wanted == "auto":
         wanted = "kind" if engine.answering() else "embedded"
     if wanted == "embedded":

@@ -1,47 +1,57 @@
-"""``podium grade``: the points of submitted notebooks, each on a fresh cluster."""
+"""``podium grade``: the points of submitted notebooks, each on a pristine cluster."""
 
 import argparse
 import json
-import sys
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
-from uuid import uuid4
+from typing import Any
 
-from podium.errors import PodiumError, UsageError
-
-if TYPE_CHECKING:
-    from autograder.grading import Submission
+from podium.errors import UsageError
+from podium.machine import free_memory_mb
 
 
 def register(commands: argparse._SubParsersAction) -> None:
     """Add ``grade`` to the command line."""
     parser = commands.add_parser(
         "grade",
-        help="run submitted notebooks, each on a fresh cluster, and print their points",
-        description="Run submitted notebooks, each on a fresh cluster, and print their points. Their code runs as you:"
-        " bounded in time, but not yet shut in. The points come from the cluster's state, never from the notebook.",
+        help="run submitted notebooks, each shut in with a pristine cluster, and print their points",
+        description="Run submitted notebooks, each in a sandbox with a pristine cluster, and print their points. The"
+        " points come from the cluster's state, never from the notebook.",
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a notebook, or a folder of them")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--journal",
+        type=Path,
+        metavar="FILE",
+        help="keep each result in this file, and don't grade what is in it again",
+    )
+    parser.add_argument(
+        "--cores", type=int, default=os.cpu_count(), metavar="N", help="grade at most so many at a time (default: all)"
+    )
+    parser.add_argument("--memory", type=int, metavar="MB", help="use so much memory (default: what is available)")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Grade, print, and return 0 if every notebook could be graded, else 1."""
-    graded = []
-    if not (paths := list(_notebooks(arguments.paths))):
+    from autograder.batch import Journal, at_once, grade_all
+    from autograder.sandbox import require
+
+    if not (paths := list(dict.fromkeys(_notebooks(arguments.paths)))):
         raise UsageError("There is no notebook in what was given.")
-    for path in paths:
-        try:
-            graded.append(_as_dict(_grade(path)))
-        except PodiumError as error:
-            graded.append({"path": str(path), "points": 0, "error": error.what, "tasks": []})
+    require()  # before anything is asked of a machine that is none of Linux
+    workers = at_once(arguments.cores, arguments.memory or free_memory_mb())
+    journal = Journal(arguments.journal) if arguments.journal else None
+    graded = {}
+    for entry in grade_all(paths, workers, journal):
+        graded[entry["path"]] = entry
         if not arguments.json:
-            print(_as_text(graded[-1]), flush=True)
+            print(_as_text(entry), flush=True)
     if arguments.json:
-        print(json.dumps(graded, indent=2, ensure_ascii=False))
-    return 0 if not any(entry["error"] for entry in graded) else 1
+        print(json.dumps([graded[str(path)] for path in paths], indent=2, ensure_ascii=False))
+    return 0 if not any(entry["error"] for entry in graded.values()) else 1
 
 
 def _notebooks(paths: list[Path]) -> Iterator[Path]:
@@ -52,34 +62,7 @@ def _notebooks(paths: list[Path]) -> Iterator[Path]:
             yield path
 
 
-def _grade(path: Path) -> "Submission":
-    from autograder.grading import grade_notebook, read
-    from podium import Cluster
-
-    read(path)  # A file that is no notebook needs no cluster.
-    print(f"Grading {path} on a fresh cluster …", file=sys.stderr, flush=True)
-    with Cluster(name=f"grade-{uuid4().hex[:8]}") as cluster:
-        environment = {"PODIUM_CLUSTER": cluster.name, "KUBECONFIG": str(cluster.kubeconfig_path)}
-        return grade_notebook(path, cluster.api, environment)
-
-
-def _as_dict(submission: "Submission") -> dict:
-    return {
-        "path": str(submission.path),
-        "lab": submission.lab.id,
-        "points": submission.points,
-        "of": submission.of,
-        "by_hand": submission.by_hand,
-        "note": submission.note,
-        "error": " ".join(f"{result.task.id}: {result.error}" for result in submission.results if result.error),
-        "tasks": [
-            {"task": result.task.id, "title": result.task.title, "points": result.points, "of": result.of}
-            for result in submission.results
-        ],
-    }
-
-
-def _as_text(entry: dict) -> str:
+def _as_text(entry: dict[str, Any]) -> str:
     if not entry["tasks"]:
         return f"{entry['path']}: 0 points. {entry['error']}"
     lines = [f"{entry['path']}: {entry['points']} of {entry['of']} points"]

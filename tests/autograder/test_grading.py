@@ -1,28 +1,25 @@
 """Submissions are run within limits, and never believed."""
 
-import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
-import nbformat
 import pytest
-from kubernetes.client import ApiClient, Configuration
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell
 from nbgrader.utils import determine_grade
 
 from autograder.checks import Criterion, Outcome, Result
-from autograder.grading import SIZE_LIMIT, as_outputs, grade_notebook, read
+from autograder.dialogue import Dialogue, NoAnswer
+from autograder.grading import as_outputs, graded_task, read
+from autograder.judging import Judge
 from autograder.manifest import find_lab, find_task
+from autograder.sandbox import require
+from podium.cli import main
 from podium.errors import PodiumError
 
 LAB = find_lab("02")
-NOWHERE = ApiClient(Configuration(host="http://127.0.0.1:9"))
-
-
-def submission(folder: Path, *cells: str) -> Path:
-    """A notebook of lab 02 with these cells."""
-    path = folder / f"{LAB.assignment}.ipynb"
-    nbformat.write(new_notebook(cells=[new_code_cell(cell) for cell in cells]), path)
-    return path
+SOURCE = Path(__file__).parents[2] / "labs" / "source" / LAB.assignment / f"{LAB.assignment}.ipynb"
 
 
 @pytest.mark.parametrize(
@@ -38,14 +35,17 @@ def submission(folder: Path, *cells: str) -> Path:
         ),
         ("[" * 100_000, "not a Jupyter notebook"),
         (b"\xff\xfe\x00", "not a Jupyter notebook"),
-        (" " * (SIZE_LIMIT + 1), "more than the"),
+        (200 * 2**20, "more than the"),
         (None, "could not be read"),
     ],
     ids=["empty", "list", "object", "format-3", "cell", "deep", "binary", "big", "missing"],
 )
-def test_what_is_no_notebook_is_refused(tmp_path: Path, content: str | bytes | None, says: str) -> None:
+def test_what_is_no_notebook_is_refused(tmp_path: Path, content: str | bytes | int | None, says: str) -> None:
     path = tmp_path / f"{LAB.assignment}.ipynb"
-    if content is not None:
+    if isinstance(content, int):
+        with path.open("wb") as file:
+            file.truncate(content)
+    elif content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(PodiumError, match=says):
         read(path)
@@ -56,36 +56,59 @@ def test_a_notebook_of_no_lab_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "holiday.ipynb")
 
 
+def test_the_cells_of_another_lab_are_not_graded_here() -> None:
+    cell = new_code_cell("1", metadata={"nbgrader": {"grade_id": LAB.checked[0].grade_id}})
+    assert graded_task(cell, LAB) == LAB.checked[0].id
+    assert graded_task(cell, find_lab("03")) is None
+
+
+def test_without_bubblewrap_nothing_is_graded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require.cache_clear()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["grade", str(SOURCE)]) == 3
+    assert "bubblewrap is missing" in capsys.readouterr().err
+
+
+def test_without_namespaces_nothing_is_graded() -> None:
+    command = [Path(sys.executable).with_name("podium"), "grade", SOURCE]
+    walls = ["bwrap", "--unshare-user", "--disable-userns", "--dev-bind", "/", "/", "--proc", "/proc"]
+    done = subprocess.run([*walls, *command], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 3, done.stderr
+    assert "no sandbox can be made" in done.stderr
+
+
 @pytest.mark.parametrize(
-    ("cells", "note"),
+    ("answer", "why"),
     [
-        (["1 + 1", "raise SystemExit"], ""),
-        (["import os; os._exit(1)", "1"], "The kernel died in cell 1; the cells after it were not run."),
-        (["while True: pass", "1"], ""),
-        (
-            ["while True:\n  try:\n    while True: pass\n  except KeyboardInterrupt: pass"] * 9,
-            "ran out of time before cell",
-        ),
+        ("import time; time.sleep(60)", "took more than 1 s"),
+        ("print('x' * 1000_000)", "gave an answer that cannot be read"),
+        ("print('[' * 100_000)", "gave an answer that cannot be read"),
+        ("print('4.0')", "gave an answer that cannot be read"),
+        ("print('{')", "gave an answer that cannot be read"),
+        ("raise SystemExit(1)", "ended"),
     ],
-    ids=["exit", "dies", "endless", "stubborn"],
+    ids=["silent", "big", "deep", "number", "broken", "ends"],
 )
-def test_a_submission_that_misbehaves_is_judged_all_the_same(tmp_path: Path, cells: list[str], note: str) -> None:
-    limit = 6 if note.startswith("ran out of time") else 120  # a kernel that starts slowly must not use it up
-    graded = grade_notebook(submission(tmp_path, *cells), NOWHERE, {}, cell_limit=1, notebook_limit=limit)
-    assert note in graded.note
-    assert bool(note) == bool(graded.note)
-    assert [result.task for result in graded.results] == list(LAB.checked)
-    assert graded.points == 0
+def test_what_gives_no_answer_is_ended(answer: str, why: str) -> None:
+    dialogue = Dialogue([sys.executable, "-c", f"input(); {answer}; input()"], os.environ)
+    limit = 1 if why.startswith("took") else 60
+    for _ in range(2):  # and is not asked again
+        with pytest.raises(NoAnswer, match=why):
+            dialogue.ask({}, limit)
+    dialogue.end()
 
 
-def test_graded_cells_are_not_run(tmp_path: Path) -> None:
-    trace = tmp_path / "trace"
-    path = submission(tmp_path, "1 + 1", f"open({str(trace)!r}, 'w').close()")
-    notebook = json.loads(path.read_text())
-    notebook["cells"][1]["metadata"]["nbgrader"] = {"grade_id": LAB.checked[0].grade_id}
-    path.write_text(json.dumps(notebook))
-    grade_notebook(path, NOWHERE, {})
-    assert not trace.exists()
+def test_a_check_without_an_answer_gives_no_points(tmp_path: Path) -> None:
+    class Nowhere:
+        kubeconfig_path = tmp_path / "none"
+
+    with Judge(Nowhere()) as judge:
+        result = judge.judge(LAB.checked[0])
+    assert result.points == 0
+    assert result.error == "There are no points, for the check ended."
+    assert all(result.error in output.get("data", {}).get("text/plain", "") for output in as_outputs(result)[:1])
 
 
 def test_the_outputs_of_a_graded_cell_are_what_nbgrader_reads() -> None:

@@ -1,30 +1,43 @@
 """nbgrader's own commands, from the release to the exported grades, on submissions whose points are known."""
 
 import csv
+import html
 import os
+import pwd
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
 import pytest
+from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 
+from autograder.checks import criteria
 from autograder.manifest import find_lab
-from podium import Cluster
+from podium.jupyter.submission import pack
+
+pytestmark = pytest.mark.bundle
 
 LAB = find_lab("02")
 COURSE = Path(__file__).parents[2] / "labs"
-LIMIT = 400  # seconds for one command of nbgrader
+LIMIT = 900  # seconds for one command of nbgrader
+
+ME = pwd.getpwuid(os.getuid()).pw_name
+"""Who hands in over the exchange; the others' work comes in an archive."""
 
 NOTHING = {"02-1": 0, "02-2": 0, "02-3": 0, "02-4": 0, "02-5": 0, "02-6": 0}
 DESERVED = {
-    "solved": {"02-1": 4, "02-2": 4, "02-3": None, "02-4": 5, "02-5": 4, "02-6": 6},
+    ME: {"02-1": 4, "02-2": 4, "02-3": 2.5, "02-4": 5, "02-5": 4, "02-6": 6},
     "half": {"02-1": 3, "02-2": 0, "02-3": None, "02-4": 0, "02-5": 2, "02-6": 1},
     "empty": NOTHING,
     "killer": NOTHING,
+    "cheat": NOTHING | {"02-3": None},
+    "broken": dict.fromkeys(NOTHING),
 }
 ANSWERS = {
     "half": {
@@ -36,47 +49,112 @@ ANSWERS = {
     },
     "empty": {},
     "killer": {"manifest": "import os\nos._exit(0)"},
+    "cheat": {
+        "prediction": "<script>alert(1)</script> and <img src=x onerror=alert(1)>",
+        "apply": "from IPython.display import HTML\nHTML('<script>alert(1)</script>')",
+    },
 }
 
 
 @pytest.fixture(scope="module")
-def nbgrader(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Callable[..., Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("course")
     shutil.copytree(COURSE / "source", folder / "source")
     shutil.copy(COURSE / "nbgrader_config.py", folder)
+    (folder / "exchange").mkdir(mode=0o777)
+    (folder / "student").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def nbgrader(folder: Path) -> Callable[..., str]:
     environment = os.environ | {
-        "PODIUM_CLUSTER": cluster.name,
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # nbgrader calls alembic by its name
     }
 
-    def run(command: str, *arguments: str, status: int = 0) -> Path:
+    def run(command: str, *arguments: str, status: int = 0, place: str = ".") -> str:
+        """What a command of nbgrader says. It is the instructor's, unless ``place`` says ``student``."""
+        exchange = [f"--Exchange.root={folder / 'exchange'}", f"--Exchange.cache={folder / 'cache'}"]
         done = subprocess.run(
-            [sys.executable, "-m", "nbgrader", command, *arguments],
-            cwd=folder, env=environment, timeout=LIMIT, capture_output=True, text=True, check=False,
+            [sys.executable, "-m", "nbgrader", command, *arguments, "--course=podium", *exchange],
+            cwd=folder / place, env=environment, timeout=LIMIT, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == status, done.stderr
-        return folder
+        return done.stdout + done.stderr
 
     return run
 
 
 @pytest.fixture(scope="module")
-def graded(nbgrader: Callable[..., Path]) -> Path:
-    """The course folder after everything was released, submitted, graded and reported."""
-    folder = nbgrader("generate_assignment", LAB.assignment)
-    name = f"{LAB.assignment}.ipynb"
-    release, source = (folder / part / LAB.assignment / name for part in ("release", "source"))
-    solutions = {cell.id: cell.source for cell in nbformat.read(source, as_version=4).cells}
-    for student, answers in {"solved": solutions, **ANSWERS}.items():
-        notebook = nbformat.read(release, as_version=4)
-        for cell in notebook.cells:
-            cell.source = answers.get(cell.id, cell.source)
-        (submitted := folder / "submitted" / student / LAB.assignment).mkdir(parents=True)
-        nbformat.write(notebook, submitted / name)
-    nbgrader("autograde", LAB.assignment, status=1)  # for one of them kills its kernel; the others are graded
-    nbgrader("generate_feedback", LAB.assignment)
-    return nbgrader("export")
+def graded(folder: Path, nbgrader: Callable[..., str]) -> Path:
+    """The course folder after everything was released, handed in, graded, reported and given back."""
+    lab, name = LAB.assignment, f"{LAB.assignment}.ipynb"
+    nbgrader("generate_assignment", lab)
+    nbgrader("release_assignment", lab)
+    nbgrader("fetch_assignment", lab, place="student")
+    fetched = folder / "student" / lab / name
+    source = nbformat.read(folder / "source" / lab / name, as_version=4)
+    solutions = {cell.id: cell.source for cell in source.cells}
+    (archive := folder / "downloaded" / lab / "archive").mkdir(parents=True)
+    for student, answers in ANSWERS.items():
+        notebook = _answered(fetched, answers)
+        if student == "cheat":
+            _cheat(notebook)
+            _pack(archive, student, nbformat.writes(notebook))
+        else:
+            file, packed = pack(name, notebook, student)
+            (archive / file).write_bytes(packed)
+    _pack(archive, "broken", "no notebook")
+    nbformat.write(_answered(fetched, solutions), fetched)
+    nbgrader("submit", lab, place="student")
+    nbgrader("collect", lab)
+    nbgrader("zip_collect", lab)
+    with ThreadPoolExecutor() as pool:  # one of these is no notebook; the others are graded
+        halves = {"[!a-h]*": 0, "[a-h]*": 1}
+        for done in [pool.submit(nbgrader, "autograde", lab, f"--student={h}", status=s) for h, s in halves.items()]:
+            done.result()
+    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}") as book:
+        prediction = book.find_grade("02-3", lab, lab, ME)
+        assert prediction.needs_manual_grade
+        prediction.manual_score = 2.5
+        prediction.needs_manual_grade = False
+        book.db.commit()
+    nbgrader("generate_feedback", lab)
+    nbgrader("release_feedback", lab, f"--student={ME}")
+    nbgrader("fetch_feedback", lab, place="student")
+    nbgrader("export")
+    return folder
+
+
+def _answered(path: Path, answers: dict[str, str]) -> NotebookNode:
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        cell.source = answers.get(cell.id, cell.source)
+    return notebook
+
+
+def _pack(archive: Path, student: str, text: str) -> None:
+    """Pack what Podium would refuse to pack."""
+    with zipfile.ZipFile(archive / f"{student}.zip", "w") as file:
+        file.writestr(f"{student}/20260101T000000Z/{LAB.assignment}.ipynb", text)
+
+
+def _cheat(notebook: NotebookNode) -> None:
+    """Edit what nbgrader wrote about the cells: each of these alone makes it give up, ask a person or give points."""
+    edits = {
+        "02-1": {"points": 400}, "02-2": {"solution": True}, "02-4": {"schema_version": 99}, "02-5": {"grade": False},
+        "manifest": {"schema_version": 0}, "apply": "4.0",
+    }  # fmt: skip
+    for cell in notebook.cells:
+        told = cell.metadata.get("nbgrader", {})
+        edit = edits.get(told.get("grade_id"), {})
+        if told:
+            cell.metadata["nbgrader"] = told | edit if isinstance(edit, dict) else edit
+        if cell.id.startswith("points-"):
+            cell.source = "print(4.0); 4.0"
+    notebook.cells = [cell for cell in notebook.cells if cell.id != "points-6"]
+    notebook.cells.append(notebook.cells[-1] | {"id": "again", "metadata": {"nbgrader": {"grade_id": "02-1"}}})
 
 
 @pytest.mark.parametrize("student", DESERVED)
@@ -86,13 +164,12 @@ def test_the_gradebook_holds_what_each_deserves(graded: Path, student: str) -> N
         [notebook] = submission.notebooks
         assert submission.max_score == sum(task.points for task in LAB.tasks)
         assert submission.score == sum(filter(None, DESERVED[student].values()))
-        scores = {grade.name: grade.auto_score for grade in notebook.grades}
-        if student == "killer":  # nbgrader gives up on it: there are no scores, and a person is asked to look
-            assert set(scores.values()) == {None}
-            assert submission.needs_manual_grade
-        else:
-            assert scores == DESERVED[student]
-            assert notebook.needs_manual_grade == (None in scores.values())
+        scores = {grade.name: grade.score if grade.name == "02-3" else grade.auto_score for grade in notebook.grades}
+        by_hand = {grade.name for grade in notebook.grades if grade.needs_manual_grade}
+    assert {name: score or None for name, score in scores.items()} == {
+        name: score or None for name, score in DESERVED[student].items()
+    }
+    assert by_hand == {name for name, score in DESERVED[student].items() if score is None}
 
 
 def test_the_export_agrees(graded: Path) -> None:
@@ -109,11 +186,19 @@ def test_the_release_has_no_solutions(graded: Path) -> None:
 
 
 def test_feedback_tells_what_was_found_and_nothing_hidden(graded: Path) -> None:
-    name = f"{LAB.assignment}.html"
-    feedback = {
-        student: graded / "feedback" / student / LAB.assignment / name for student in ("solved", "half", "empty")
-    }
-    assert all("Where to look" in page.read_text() for page in feedback.values())
-    hidden = "No other Pod has that label."
-    assert not any(hidden in page.read_text() for page in feedback.values())
-    assert "while true; do date" not in feedback["empty"].read_text()
+    pages = {path.parts[-3]: path.read_text() for path in (graded / "feedback").rglob("*.html")}
+    assert set(pages) == set(DESERVED) - {"broken"}
+    hidden = [each.asked for task in LAB.checked for each in criteria(task.id) if each.hidden]
+    assert hidden
+    for student, page in pages.items():
+        assert "Where to look" in page
+        assert not [each for each in (*hidden, "Marking guide", "BEGIN SOLUTION") if html.escape(each) in page]
+        assert ("while true; do date" in page) == (student == ME)  # a solution is only in the page of who found it
+    assert "<script>alert(1)" not in pages["cheat"]
+    assert "<img src=x onerror" not in pages["cheat"]
+    assert "The kernel died in cell" in pages["killer"]
+
+
+def test_feedback_comes_back_over_the_exchange(graded: Path) -> None:
+    [page] = (graded / "student" / LAB.assignment).rglob("*.html")
+    assert "Where to look" in page.read_text()
