@@ -5,7 +5,7 @@ import subprocess
 import threading
 import time
 import urllib.request
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -130,13 +130,11 @@ class Notebook:
         body = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "python3"}}
         opened = session.ask("api/sessions", body)
         self._id, self.kernel = opened["id"], opened["kernel"]["id"]
-        self._socket = session.connect(self.kernel)
 
     def __enter__(self) -> "Notebook":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
         self._session.ask(f"api/sessions/{self._id}", method="DELETE")
 
     def run_all(self, solved: bool = True) -> None:
@@ -161,25 +159,27 @@ class Notebook:
         }
         content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False, "stop_on_error": True}
         message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
-        self._socket.send(json.dumps(message))
         printed = ""
-        while True:
-            answer = json.loads(self._socket.recv())
-            if answer["parent_header"].get("msg_id") != request:
-                continue
-            kind, content = answer["msg_type"], answer["content"]
-            if kind == "stream":
-                printed += content["text"]
-            elif kind == "error":
-                raise AssertionError(f"{code}\n{content['ename']}: {content['evalue']}")
-            elif kind == "status" and content["execution_state"] == "idle":
-                return printed
+        # One connection for each cell: the server closes one that answers no pings, and nobody reads between cells.
+        with closing(self._session.connect(self.kernel)) as connection:
+            connection.send(json.dumps(message))
+            while True:
+                if isinstance(received := connection.recv(), bytes):  # a widget's
+                    continue
+                answer = json.loads(received)
+                if answer["parent_header"].get("msg_id") != request:
+                    continue
+                kind, content = answer["msg_type"], answer["content"]
+                if kind == "stream":
+                    printed += content["text"]
+                elif kind == "error":
+                    raise AssertionError(f"{code}\n{content['ename']}: {content['evalue']}")
+                elif kind == "status" and content["execution_state"] == "idle":
+                    return printed
 
     def restart(self) -> None:
         """Restart the kernel, as the button does."""
-        self._socket.close()
         self._session.ask(f"api/kernels/{self.kernel}/restart", {})
-        self._socket = self._session.connect(self.kernel)
 
 
 def docker(*arguments: str, limit: float = 120) -> str:
