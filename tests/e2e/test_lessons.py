@@ -20,6 +20,8 @@ LESSONS = [COURSE / source.name for source in SOURCES]
 FIRST = COURSE / "05-how-a-pod-is-created.ipynb"  # the one that a newcomer's `make test` runs
 NEED_CGROUP2 = ("01", "10")  # their learners write limits where the kernel keeps them
 IN_KIND = [path for path in LESSONS if CGROUP2 or path.name[:2] not in NEED_CGROUP2]
+UNPROVEN = ("08", "09")  # on a busy machine, what they measure in kind was not always what they expect
+DAILY = [path for path in IN_KIND if path.name[:2] not in UNPROVEN]
 LIMIT = 180  # seconds for a cell
 
 
@@ -56,7 +58,7 @@ def left_over(cluster: Cluster) -> set[str]:
 
 def runs() -> Iterator[Any]:
     """Every lesson on each backend: one for a newcomer, and in kind those whose turn it is; the others are long."""
-    for backend, lessons, short in (("embedded", LESSONS, [FIRST]), ("kind", IN_KIND, todays(IN_KIND, 3))):
+    for backend, lessons, short in (("embedded", LESSONS, [FIRST]), ("kind", IN_KIND, todays(DAILY, 3))):
         for lesson in lessons:
             marks = [pytest.mark.kind] * (backend == "kind") + [pytest.mark.all] * (lesson not in short)
             yield pytest.param(lesson, backend, id=f"{backend}-{lesson.stem}", marks=marks)

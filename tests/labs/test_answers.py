@@ -11,7 +11,6 @@ from autograder.checks import judge
 from autograder.manifest import Lab, labs
 from autograder.verify import MUTANTS, Rates, answers, verify
 from podium import Cluster
-from tests.turns import todays
 
 COURSE = Path(__file__).parents[2] / "labs"
 LABS = list(labs().values())
@@ -19,11 +18,10 @@ TASKS = [task.id for lab in LABS for task in lab.checked]
 
 
 def runs() -> Iterator[Any]:
-    """Every lab on each backend: all of it is long, but for the one in kind whose turn it is."""
+    """Every lab on each backend."""
     for lab in LABS:
         yield pytest.param(lab, "embedded", id=f"embedded-{lab.id}", marks=pytest.mark.all)
-        long = [pytest.mark.all] * (lab not in todays(LABS, 1))
-        yield pytest.param(lab, "kind", id=f"kind-{lab.id}", marks=[pytest.mark.kind, *long])
+        yield pytest.param(lab, "kind", id=f"kind-{lab.id}", marks=[pytest.mark.kind, pytest.mark.all])
 
 
 @pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.id)
