@@ -13,7 +13,7 @@ _CSS = """
 .podium-start table { border-collapse: collapse; margin: 0 0 1em; }
 .podium-start td { padding: 3px 16px 3px 0; text-align: left !important; vertical-align: middle; white-space: nowrap; }
 .podium-start progress { width: 110px; vertical-align: middle; accent-color: var(--jp-brand-color1, #1976d2); }
-.podium-start h3 { margin: 0.8em 0 0.3em; }
+.podium-start h2 { margin: 0.8em 0 0.3em; font-size: 1.4em; }
 .podium-start .podium-next { padding: 8px 14px; border-left: 4px solid var(--jp-brand-color1, #1976d2);
   background: var(--jp-layout-color2, #eee); }
 .podium-start .podium-next ul { margin: 0; padding-left: 1.2em; }
@@ -55,12 +55,12 @@ class StartPage:
             f"<ul>{''.join(steps)}</ul>" if steps else "<p>You have done it all. Which lesson surprised you most?</p>"
         )
         parts = [
-            f"<h3>What runs</h3><p>{escape(self.cluster)}</p>",
-            f'<h3>What next</h3><div class="podium-next">{todo}</div>',
-            f"<h3>Lessons</h3>{self._table(self.lessons, 'cells run')}",
+            f"<h2>What runs</h2><p>{escape(self.cluster)}</p>",
+            f'<h2>What next</h2><div class="podium-next">{todo}</div>',
+            f"<h2>Lessons</h2>{self._table(self.lessons, 'cells run')}",
         ]
         if self.labs:
-            parts.append(f"<h3>Labs</h3>{self._table(self.labs, 'points in your checks')}")
+            parts.append(f"<h2>Labs</h2>{self._table(self.labs, 'points in your checks')}")
         return f'<div class="podium-start"><style>{_CSS}</style>{"".join(parts)}</div>'
 
     def _table(self, notebooks: list[Notebook], unit: str) -> str:

@@ -61,7 +61,7 @@
     .podium-popup h2 { margin: 0 0 6px; font-size: var(--jp-ui-font-size2); }
     .podium-popup p { margin: 6px 0; overflow-wrap: anywhere; white-space: pre-line; }
     .podium-popup progress { width: 100%; accent-color: var(--jp-brand-color1); }
-    .podium-popup footer { display: flex; gap: 8px; margin-top: 12px; }
+    .podium-verbs { display: flex; gap: 8px; margin-top: 12px; }
     .podium-popup button { padding: 4px 12px; border: 1px solid var(--jp-border-color1); border-radius: 3px;
       background: var(--jp-layout-color2); color: inherit; font: inherit; cursor: pointer; }
     .podium-popup button:disabled { opacity: 0.45; cursor: default; }
@@ -156,7 +156,7 @@
         said,
         bar,
         problem,
-        element("footer", {}, ...buttons)
+        element("div", { class: "podium-verbs" }, ...buttons)
       );
       popup.setAttribute("aria-labelledby", "podium-popup-title");
       popup.addEventListener("toggle", ({ newState }) => {
