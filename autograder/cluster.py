@@ -28,6 +28,7 @@ from kubernetes.client import (
     V1Pod,
     V1Service,
 )
+from urllib3.exceptions import MaxRetryError, TimeoutError
 
 import podium
 from autograder.faults import draw, inject, lost, mend, merge
@@ -435,6 +436,8 @@ def _fetch(proxy: Callable[..., Any]) -> tuple[int, str]:
         answer = proxy(_preload_content=False, _request_timeout=REQUEST_LIMIT)
     except ApiException as problem:
         return problem.status, ""
+    except (MaxRetryError, TimeoutError):  # it took the request, and says nothing
+        return HTTPStatus.SERVICE_UNAVAILABLE, ""
     return answer.status, answer.data.decode(errors="replace")
 
 

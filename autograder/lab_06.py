@@ -56,11 +56,17 @@ def together(view: View) -> Iterator[Verdict]:
     if not holds:
         return
     names = [pod.metadata.name for pod in counters()]
-    view.settles(lambda: all(view.get(name, 8080) == HTTPStatus.OK for name in names))
-    said = [view.fetch(name, 8080)[1] for name in names * 3]
-    numbers = [int(found[0]) for text in said if (found := re.match(r"\d+", text))]
-    counts = len(numbers) == len(said) and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    yield Verdict("counts", counts, f"Asked in turn, they said: {', '.join(map(str, numbers)) or 'no number'}.")
+    numbers: list[int] = []
+
+    def counts() -> bool:
+        nonlocal numbers
+        said = [view.fetch(name, 8080)[1] for name in names * 3]
+        numbers = [int(found[0]) for text in said if (found := re.match(r"\d+", text))]
+        return len(numbers) == len(said) and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+    # More than once, for a request that was lost on the way may have been counted.
+    holds = bool(view.settles(counts))
+    yield Verdict("counts", holds, f"Asked in turn, they said: {', '.join(map(str, numbers)) or 'no number'}.")
 
 
 @task(

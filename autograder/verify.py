@@ -9,8 +9,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 from runpy import run_path
 from typing import Any
 from uuid import uuid4
@@ -20,15 +22,18 @@ from kubernetes.client import ApiException, AppsV1Api, CoreV1Api
 from nbgrader.preprocessors import ClearSolutions
 
 from autograder.checks import Result, criteria, judge
-from autograder.cluster import View, begin, end, make_namespace, prepare, restore
+from autograder.cluster import View, make_namespace, prepare, remove_namespace, restore
 from autograder.faults import mend
 from autograder.grading import grade_notebook
 from autograder.manifest import Lab, Task, find_task
 from podium.cluster import Cluster
 from podium.errors import PodiumError, UsageError
 
-AT_ONCE = 4
-"""Answers side by side: most of their time is spent waiting."""
+AT_ONCE = 8
+"""Answers side by side on one cluster: most of their time is spent waiting."""
+
+ALONE = 2
+"""Clusters beside it for the answers that touch nodes or components, each for one answer at a time."""
 
 MUTANTS = 3
 """Wrong answers that every checked task has at least."""
@@ -260,51 +265,66 @@ def answers(course: Path, what: Lab | Task) -> list[Answer]:
     return [answer for answer in found if what in (lab, find_task(answer.task))]
 
 
-def verify(course: Path, what: Iterable[Lab | Task], cluster: Cluster) -> Iterator[Trial]:
+Job = Callable[[Cluster], list[Trial]]
+
+
+def verify(course: Path, what: Iterable[Lab | Task], name: str, backend: str | None = None) -> Iterator[Trial]:
     """Give and judge everything that is known of these labs: their answers, their solutions, and nothing at all.
 
-    Of a single task, only its answers.
-
-    What can runs side by side, each answer in a namespace of its own; what changes nodes or components runs by itself,
-    after the rest.
+    Of a single task, only its answers. What can runs side by side on one cluster, each answer in a namespace of its
+    own. What touches nodes or components has a cluster to itself meanwhile.
 
     Args:
         course: The course's folder, which holds ``source`` and ``answers``.
         what: Which labs and tasks.
-        cluster: A cluster on which nobody else works.
+        name: What the names of the clusters begin with; they are gone at the end.
+        backend: Theirs, as of :class:`~podium.cluster.Cluster`.
 
     Yields:
         One trial for each answer, and for each task one of its solution and one without it, as soon as it is done.
 
     Raises:
         UsageError: A lab has too few answers.
+        PodiumError: A cluster did not start.
     """
-    together: list[Callable[[], list[Trial]]] = []
-    alone: list[Callable[[], list[Trial]]] = []
+    jobs: list[tuple[bool, Job]] = []
     for each in what:
+        jobs += [(find_task(answer.task).alone, _answer(answer)) for answer in answers(course, each)]
         if isinstance(each, Lab):
-            touches = any(task.alone for task in each.checked)
-            (alone if touches else together).append(_notebook(course, each, cluster))
-        for answer in answers(course, each):
-            (alone if find_task(answer.task).alone else together).append(_answer(answer, cluster))
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        try:
-            for done in as_completed([pool.submit(job) for job in together]):
-                yield from done.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-    for job in alone:
-        yield from job()
+            alone = any(task.alone for task in each.checked)
+            jobs.insert(0, (alone, _notebook(course, each, alone)))  # the first, for it takes longest
+    with ExitStack() as stack:
+        running = []
+        for alone, clusters, at_once in ((False, 1, AT_ONCE), (True, ALONE, 1)):
+            mine = [job for needs, job in jobs if needs == alone]
+            free: SimpleQueue[Cluster] = SimpleQueue()
+            for number in range(min(clusters, len(mine))):
+                own = f"{name}-{'alone' if alone else 'shared'}-{number}"
+                cluster = stack.enter_context(Cluster(own, backend=backend))
+                for _ in range(at_once):
+                    free.put(cluster)
+            pool = ThreadPoolExecutor(clusters * at_once)
+            stack.callback(pool.shutdown, cancel_futures=True)
+            running += [pool.submit(_on_free, free, job) for job in mine]
+        for done in as_completed(running):
+            yield from done.result()
 
 
-def _answer(answer: Answer, cluster: Cluster) -> Callable[[], list[Trial]]:
-    def give() -> list[Trial]:
-        core = CoreV1Api(cluster.api)
+def _on_free(free: "SimpleQueue[Cluster]", job: Job) -> list[Trial]:
+    cluster = free.get()
+    try:
+        return job(cluster)
+    finally:
+        free.put(cluster)
+
+
+def _answer(answer: Answer) -> Job:
+    def give(cluster: Cluster) -> list[Trial]:
         namespace = f"answer-{uuid4().hex[:8]}"
         began = time.monotonic()
         result, error = None, ""
         try:
-            make_namespace(core, namespace)
+            make_namespace(CoreV1Api(cluster.api), namespace)
             if find_task(answer.task).start.exists():
                 prepare(answer.task, cluster, namespace, answer.seed)
             answer.give(Work(cluster, namespace))
@@ -315,26 +335,22 @@ def _answer(answer: Answer, cluster: Cluster) -> Callable[[], list[Trial]]:
         except ApiException as problem:
             error = f"The API server answered {problem.status} {problem.reason}: {problem.body}"
         finally:
-            if find_task(answer.task).alone:
-                mend(cluster)
-                restore(cluster.api)
-            core.delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
-            core.delete_namespace(namespace)
+            _clear(cluster, namespace, find_task(answer.task).alone)
         return [Trial(answer.task, answer.name, answer.loses, result, time.monotonic() - began, error)]
 
     return give
 
 
-def _notebook(course: Path, lab: Lab, cluster: Cluster) -> Callable[[], list[Trial]]:
+def _notebook(course: Path, lab: Lab, alone: bool) -> Job:
     """The lab's notebook, first without its solutions, then with them."""
     source = course / "source" / lab.assignment / f"{lab.assignment}.ipynb"
 
-    def run(path: Path, name: str) -> list[Trial]:
+    def run(path: Path, name: str, cluster: Cluster) -> list[Trial]:
         began = time.monotonic()
-        begin(lab.id, cluster.api, fresh=True)
+        make_namespace(CoreV1Api(cluster.api), lab.namespace)
         submission = grade_notebook(path, cluster)
-        mend(cluster)
-        end(lab.id, cluster.api)
+        _clear(cluster, lab.namespace, alone)
+        remove_namespace(CoreV1Api(cluster.api), lab.namespace)
         took = time.monotonic() - began
         return [
             Trial(task.id, name, _all(task) if name == "unsolved" else frozenset(), result, took, error)
@@ -342,10 +358,20 @@ def _notebook(course: Path, lab: Lab, cluster: Cluster) -> Callable[[], list[Tri
             for task, error in [(result.task, result.error or submission.note)]
         ]
 
-    def both() -> list[Trial]:
+    def both(cluster: Cluster) -> list[Trial]:
         with tempfile.TemporaryDirectory(prefix="podium-verify-") as folder:
             unsolved = Path(folder) / source.name
             nbformat.write(ClearSolutions().preprocess(nbformat.read(source, as_version=4), {})[0], unsolved)
-            return run(unsolved, "unsolved") + run(source, "solution")
+            return run(unsolved, "unsolved", cluster) + run(source, "solution", cluster)
 
     return both
+
+
+def _clear(cluster: Cluster, namespace: str, alone: bool) -> None:
+    """Let a namespace go, and put right what is broken outside of it, where nobody else is at work there."""
+    if alone:
+        mend(cluster)
+        restore(cluster.api)
+    core = CoreV1Api(cluster.api)
+    core.delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
+    core.delete_namespace(namespace)

@@ -31,7 +31,6 @@ def _verify(arguments: argparse.Namespace) -> int:
     """Verify, print each trial as soon as it is known, and return 0 if the grader was always right, else 1."""
     from autograder.manifest import find_lab, find_task, labs
     from autograder.verify import Rates, answers, verify
-    from podium.cluster import Cluster
     from podium.progress import Progress
 
     chosen = [find_task(name) if "." in name else find_lab(name) for name in arguments.what or labs()]
@@ -39,10 +38,9 @@ def _verify(arguments: argparse.Namespace) -> int:
         answers(arguments.course, each)  # what is missing is told before a cluster is started
     progress = Progress()
     trials = []
-    with Cluster(f"verify-{os.getpid()}") as cluster:
-        for trial in verify(arguments.course, chosen, cluster):
-            progress.say(str(trial))
-            trials.append(trial)
+    for trial in verify(arguments.course, chosen, f"verify-{os.getpid()}"):
+        progress.say(str(trial))
+        trials.append(trial)
     rates = Rates.of(trials)
     if arguments.json:
         print(json.dumps({**rates.__dict__, "trials": [_as_dict(trial) for trial in trials]}, indent=2))

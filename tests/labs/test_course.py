@@ -9,6 +9,7 @@ import pytest
 from nbformat import NotebookNode
 
 import autograder
+from autograder.checks import criteria
 from autograder.manifest import Lab, labs
 
 COURSE = Path(__file__).parents[2] / "labs"
@@ -18,6 +19,21 @@ LABS = list(labs().values())
 def source(lab: Lab) -> NotebookNode:
     """The lab's source, with its solutions."""
     return nbformat.read(COURSE / "source" / lab.assignment / f"{lab.assignment}.ipynb", as_version=4)
+
+
+SOLUTION = re.compile(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", re.DOTALL)
+
+
+def pieces(solution: str) -> set[str]:
+    """What would give a solution away: its lines, its literals, and the values of its flags."""
+    lines = {line.strip().removeprefix("- ") for line in solution.splitlines()}
+    literals = re.findall(r"""["']([^"'\n]{3,})["']|=([\w.-]{2,})""", solution)
+    return {line for line in lines if len(line) > 7 and not line.endswith(":")} | {a or b for a, b in literals}
+
+
+def said(piece: str, text: str) -> bool:
+    """Whether a text holds this piece, in words of its own."""
+    return re.search(rf"(?<!\w){re.escape(piece)}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def kind(cell: NotebookNode) -> dict:
@@ -57,6 +73,18 @@ class TestNotebook:
         for cell in source(lab).cells:
             marks = re.findall(r"### (BEGIN|END) SOLUTION", cell.source)
             assert marks == (["BEGIN", "END"] if kind(cell).get("solution") else [])
+
+    def test_hints_say_nothing_that_only_the_solution_says(self, lab: Lab) -> None:
+        cells = source(lab).cells
+        told = " ".join(SOLUTION.sub("", cell.source) for cell in cells)
+        solution = ""
+        for cell in cells:
+            solution += " ".join(SOLUTION.findall(cell.source)) if cell.cell_type == "code" else ""
+            for task in (task for task in lab.checked if task.grade_id == kind(cell).get("grade_id")):
+                told += " ".join(criterion.look for criterion in criteria(task.id))
+                for piece in pieces(solution):
+                    assert said(piece, told) or not any(said(piece, hint) for hint in task.hints), (task.id, piece)
+                solution = ""
 
     def test_cells_have_names_and_no_outputs(self, lab: Lab) -> None:
         notebook = source(lab)
