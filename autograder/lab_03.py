@@ -12,6 +12,9 @@ from autograder.cluster import View, containers, is_over, is_ready, state_of
 _HTML = "/usr/share/nginx/html"
 _LINES = 5
 """Lines of the report."""
+_SLEEPER = "sleep 86400"
+_FIRST = "pause"
+"""The program that holds a Pod's namespaces."""
 
 
 @task(
@@ -201,6 +204,51 @@ def survivor(view: View) -> Iterator[Verdict]:
     yield Verdict("found", restarted and "start: /shared/note is here" in now, f"It said: {_spoken(now, 'start')}.")
     told = {name: said.strip().lower() for name, said in view.config_map("survival").items()}
     yield Verdict("told", (told.get("volume"), told.get("container")) == ("yes", "no"), f"It says {told or 'nothing'}.")
+
+
+@task(
+    "03.7",
+    Criterion("ready", 1, "There is a Pod ward that becomes Ready and stays so.", "kubectl describe pod ward"),
+    Criterion(
+        "sees",
+        1,
+        f"Its container nurse goes on listing the process of sleeper, {_SLEEPER!r}.",
+        "kubectl logs ward -c nurse --tail 10",
+    ),
+    Criterion(
+        "apart",
+        1,
+        "The nurse sees nothing outside of the Pod.",
+        "kubectl logs ward -c nurse: are there programs of the node?",
+    ),
+    Criterion(
+        "told",
+        1,
+        "The ConfigMap walls says under first which program has the number 1 in that Pod.",
+        "kubectl logs ward -c nurse; kubectl get configmap walls -o yaml",
+    ),
+)
+def walls(view: View) -> Iterator[Verdict]:
+    """A container that sees the process of another."""
+    if view.pod("ward") is None:
+        return
+    ready = view.stays_ready("ward")
+    yield Verdict("ready", ready, state_of(view.pod("ward")))
+
+    def seen() -> int:
+        """How often she has listed the sleeper; never, unless it was together with what holds the Pod's namespaces."""
+        log = view.log("ward", "nurse").replace("\0", " ")
+        return log.count(_SLEEPER) if _FIRST in log else 0
+
+    before = seen()
+    sees = ready and bool(view.settles(lambda: seen() > max(before, 1)))
+    yield Verdict("sees", sees, f"She has seen it {seen()} times.")
+    strangers = {name for name in ("containerd", "kubelet") if name in view.log("ward", "nurse")}
+    yield Verdict(
+        "apart", sees and not strangers, f"Programs of the node that she sees: {', '.join(strangers) or 'none'}."
+    )
+    first = view.config_map("walls").get("first", "").strip()
+    yield Verdict("told", ready and first.rpartition("/")[2] == _FIRST, f"It says {first!r}.")
 
 
 def _page(view: View, pod: str) -> str:

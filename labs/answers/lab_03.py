@@ -334,3 +334,52 @@ def a_new_pod(work: Work) -> None:
 @answer("03.6", "restarted", "written", "found", "told")
 def notes_without_a_restart(work: Work) -> None:
     in_worker(work, "touch /shared/note /tmp/note")
+
+
+# 03.7, a process and its walls
+
+SLEEPER = box("sleeper", "sleep", "86400")
+NURSE = box("nurse", "while true; do ps; sleep 1; done")
+
+
+def ward(work: Work, *containers: dict, first: str = "pause", **spec: object) -> None:
+    """Make the Pod, and note which process is the first."""
+    work.pod("ward", *containers, **spec)
+    work.record("walls", first=first)
+
+
+@answer("03.7")
+def nurse_as_a_sidecar(work: Work) -> None:
+    ward(work, SLEEPER, initContainers=[NURSE | {"restartPolicy": "Always"}], shareProcessNamespace=True)
+
+
+@answer("03.7")
+def nurse_in_python(work: Work) -> None:
+    program = (
+        "import glob, time\n"
+        "while True:\n"
+        "    for path in glob.glob('/proc/[0-9]*/cmdline'): print(open(path).read(), flush=True)\n"
+        "    time.sleep(1)\n"
+    )
+    nurse = box("nurse", "python3", "-c", program, image=PYTHON)
+    ward(work, nurse, SLEEPER, first="/pause", shareProcessNamespace=True)
+
+
+@answer("03.7", "sees", "apart")
+def behind_their_walls(work: Work) -> None:
+    ward(work, SLEEPER, NURSE)
+
+
+@answer("03.7", "sees", "apart")
+def starts_it_herself(work: Work) -> None:
+    ward(work, SLEEPER, box("nurse", "sleep 86400 & while true; do ps; sleep 1; done"))
+
+
+@answer("03.7", "apart")
+def without_any_walls(work: Work) -> None:
+    ward(work, SLEEPER, NURSE, hostPID=True)
+
+
+@answer("03.7", "told")
+def takes_the_sleeper_for_the_first(work: Work) -> None:
+    ward(work, SLEEPER, NURSE, first="sleep", shareProcessNamespace=True)
