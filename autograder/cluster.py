@@ -51,7 +51,10 @@ STEADY = 5.0
 STEADY_AFTER_CRASH = 12.0
 """The same for a Pod whose containers have been restarted: longer than the first back-off, which is 10 s."""
 
-START_LIMIT = 90.0
+SLOWNESS = 4.0
+"""How much longer than a container takes to be started its program may take to do something, on any machine."""
+
+START_LIMIT = 120.0
 """Seconds that the Pods of a task may take to come to what they are meant for: to run, to end, or to fail."""
 
 NAMESPACE_LIMIT = 180.0
@@ -390,8 +393,8 @@ class View:
     def settles(self, condition: Callable[[], T], quiet: float = SETTLE_LIMIT) -> T | None:
         """What ``condition`` returns once that is true; None if it does not come to that.
 
-        It waits until nothing has happened to the Pods of the namespace for ``quiet`` seconds, but not longer than
-        START_LIMIT in all: on a busy node a Pod may well take that long to start.
+        It waits until nothing has happened to the Pods of the namespace for ``quiet`` seconds, or for as long as it
+        takes a program to start where everything is slow; but not longer than START_LIMIT in all.
         """
         began = changed = time.monotonic()
         seen: frozenset = frozenset()
@@ -400,9 +403,10 @@ class View:
             now, picture = time.monotonic(), frozenset(state for pod in pods for state in _states(pod))
             if picture != seen or any(map(_starting, pods)):
                 seen, changed = picture, now
-            if now - changed > quiet or now - began > START_LIMIT:
+            patience = max([quiet, *(SLOWNESS * _start_took(pod) for pod in pods)])
+            if now - changed > patience or now - began > START_LIMIT:
                 return None
-            time.sleep(0.5)
+            time.sleep(0.5 + (now - changed) / 20)
         return result
 
     def stays_ready(self, name: str, quiet: float = SETTLE_LIMIT) -> bool:
@@ -492,6 +496,15 @@ def _starting(pod: V1Pod) -> bool:
     if any(status.state.running for status in inits if status.name not in sidecars):
         return False
     return not containers(pod) or any(status.state.waiting for status in [*inits, *containers(pod)])
+
+
+def _start_took(pod: V1Pod) -> float:
+    """Seconds from the Pod's placement until its first container was started; 0 while none was."""
+    placed = [c.last_transition_time for c in pod.status.conditions or [] if c.type == "PodScheduled"]
+    statuses = [*(pod.status.init_container_statuses or []), *containers(pod)]
+    states = [status.state for status in statuses if not status.restart_count]
+    started = [ran.started_at for state in states if (ran := state.running or state.terminated) and ran.started_at]
+    return (min(started) - placed[0]).total_seconds() if placed and started else 0.0
 
 
 def running_since(pod: V1Pod) -> datetime | None:

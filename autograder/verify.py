@@ -7,13 +7,15 @@ A course keeps them in ``answers/lab_NN.py``: right ones of another make than th
 import json
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from runpy import run_path
+from threading import Thread
 from typing import Any
 from uuid import uuid4
 
@@ -293,29 +295,40 @@ def verify(course: Path, what: Iterable[Lab | Task], name: str, backend: str | N
         if isinstance(each, Lab):
             alone = any(task.alone for task in each.checked)
             jobs.insert(0, (alone, _notebook(course, each, alone)))  # the first, for it takes longest
+    done: SimpleQueue[list[Trial] | Exception] = SimpleQueue()
+    queues = {False: (1, AT_ONCE), True: (ALONE, 1)}
     with ExitStack() as stack:
-        running = []
-        for alone, clusters, at_once in ((False, 1, AT_ONCE), (True, ALONE, 1)):
-            mine = [job for needs, job in jobs if needs == alone]
-            free: SimpleQueue[Cluster] = SimpleQueue()
+        for alone, (clusters, at_once) in queues.items():
+            mine = deque(job for needs, job in jobs if needs == alone)
+            stack.callback(mine.clear)
             for number in range(min(clusters, len(mine))):
-                own = f"{name}-{'alone' if alone else 'shared'}-{number}"
-                cluster = stack.enter_context(Cluster(own, backend=backend))
-                for _ in range(at_once):
-                    free.put(cluster)
-            pool = ThreadPoolExecutor(clusters * at_once)
-            stack.callback(pool.shutdown, cancel_futures=True)
-            running += [pool.submit(_on_free, free, job) for job in mine]
-        for done in as_completed(running):
-            yield from done.result()
+                cluster = Cluster(f"{name}-{'alone' if alone else 'shared'}-{number}", backend=backend)
+                worker = Thread(target=_work_off, args=(mine, cluster, at_once, done))
+                worker.start()
+                stack.callback(worker.join)
+        for _ in jobs:
+            if isinstance(found := done.get(), Exception):
+                raise found
+            yield from found
 
 
-def _on_free(free: "SimpleQueue[Cluster]", job: Job) -> list[Trial]:
-    cluster = free.get()
+def _work_off(jobs: "deque[Job]", cluster: Cluster, at_once: int, done: SimpleQueue) -> None:
+    """Do jobs on a cluster, so many at once, as long as there are any; the cluster is there for just as long."""
+
+    def work() -> None:
+        while True:
+            try:
+                job = jobs.popleft()
+            except IndexError:
+                return
+            done.put(job(cluster))
+
     try:
-        return job(cluster)
-    finally:
-        free.put(cluster)
+        with cluster, ThreadPoolExecutor(at_once) as pool:
+            for worker in [pool.submit(work) for _ in range(at_once)]:
+                worker.result()
+    except Exception as problem:  # whatever it is, it is raised where the results are awaited
+        done.put(problem)
 
 
 def _answer(answer: Answer) -> Job:

@@ -27,7 +27,7 @@ def start(work: Work, name: str) -> None:
 def make_case(work: Work, **note: str) -> None:
     """Create the Deployment, and note who did what."""
     work.kubectl("create", "deployment", "case", "--image=podium.test/nginx:1.26")
-    work.kubectl("rollout", "status", "deployment/case", "--timeout=90s")
+    work.kubectl("rollout", "status", "deployment/case", "--timeout=180s")
     work.record("case-1", **note)
 
 
@@ -82,7 +82,7 @@ def bind(work: Work, pod: str) -> None:
 
 def wait_ready(work: Work, pod: str) -> None:
     """Wait until a Pod is ready."""
-    work.kubectl("wait", "--for=condition=Ready", f"pod/{pod}", "--timeout=60s")
+    work.kubectl("wait", "--for=condition=Ready", f"pod/{pod}", "--timeout=180s")
 
 
 @answer("01.2")
@@ -141,7 +141,7 @@ def wish_as_a_patch(work: Work) -> None:
 
 @answer("01.4")
 def made_anew_meanwhile(work: Work) -> None:
-    work.kubectl("delete", "deployment", "stall", "--timeout=30s")
+    work.kubectl("delete", "deployment", "stall", "--timeout=180s")
     manifest = start_of("01.4")["deployment/stall"]
     work.apply(manifest | {"spec": manifest["spec"] | {"replicas": 3}})
     start(work, "kube-controller-manager")
@@ -151,7 +151,7 @@ def made_anew_meanwhile(work: Work) -> None:
 @answer("01.4", "wish")
 def wish_comes_late(work: Work) -> None:
     start(work, "kube-controller-manager")
-    work.kubectl("rollout", "status", "deployment/stall", "--timeout=60s")
+    work.kubectl("rollout", "status", "deployment/stall", "--timeout=180s")
     want(work, 3)
     work.record("case-4", **MANAGER)
 
@@ -187,7 +187,7 @@ def note_first(work: Work) -> None:
 
 @answer("01.5")
 def watch_made_anew(work: Work) -> None:
-    work.kubectl("delete", "daemonset", "watch", "--timeout=30s")
+    work.kubectl("delete", "daemonset", "watch", "--timeout=180s")
     start(work, f"{nodes(work)[-1]}/kubelet")
     work.apply(start_of("01.5")["daemonset/watch"])
     silent(work, component=f"{nodes(work)[-1]}/kubelet", ready="unknown")
@@ -230,7 +230,7 @@ def note_before(work: Work) -> None:
 def with_new_customers(work: Work) -> None:
     start(work, f"{nodes(work)[-1]}/kube-proxy")
     work.kubectl("rollout", "restart", "daemonset/customers")
-    work.kubectl("rollout", "status", "daemonset/customers", "--timeout=90s")
+    work.kubectl("rollout", "status", "daemonset/customers", "--timeout=180s")
     lost(work, component=f"{nodes(work)[-1]}/kube-proxy", address="Yes")
 
 
@@ -260,7 +260,7 @@ def told(work: Work, *arguments: str) -> None:
     """Give the depot's program these arguments."""
     patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/args", "value": list(arguments)}]
     work.kubectl("patch", "deployment", "depot", "--type=json", f"--patch={json.dumps(patch)}")
-    work.kubectl("rollout", "status", "deployment/depot", "--timeout=90s")
+    work.kubectl("rollout", "status", "deployment/depot", "--timeout=180s")
 
 
 def depot(work: Work, **note: str) -> None:
@@ -291,7 +291,7 @@ def suspects_the_proxy_again(work: Work) -> None:
 def switched_off_and_on(work: Work) -> None:
     depot(work)
     work.kubectl("rollout", "restart", "deployment/depot")
-    work.kubectl("rollout", "status", "deployment/depot", "--timeout=90s")
+    work.kubectl("rollout", "status", "deployment/depot", "--timeout=180s")
 
 
 @answer("01.7", "flag", "mended")

@@ -119,7 +119,7 @@ def create_patient(work: Work) -> tuple[float, float]:
     start = time.monotonic()
     work.core.create_namespaced_pod(work.namespace, {"metadata": {"name": "patient"}, "spec": PATIENT})
     accepted = time.monotonic() - start
-    wait_until(lambda: work.view.pod("patient").status.phase == "Running", "patient to run", limit=60)
+    wait_until(lambda: work.view.pod("patient").status.phase == "Running", "patient to run", limit=180)
     return accepted, time.monotonic() - start
 
 
@@ -134,7 +134,7 @@ def by_kubectl_wait(work: Work) -> None:
     start = time.monotonic()
     work.kubectl("run", "patient", f"--image={BUSYBOX}", f"--overrides={json.dumps({'spec': PATIENT})}")
     accepted = time.monotonic() - start
-    work.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/patient", "--timeout=60s")
+    work.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/patient", "--timeout=180s")
     running = time.monotonic() - start
     work.annotate("patient", accepted_after=f"{accepted}", running_after=f"{running}", phase_when_accepted="Pending")
 

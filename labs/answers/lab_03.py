@@ -145,7 +145,7 @@ def wait_for_init(work: Work) -> None:
         found = (work.view.pod("cook").status.init_container_statuses or [None])[0]
         return found and (found.state.running or found.state.terminated)
 
-    wait_until(state, "cook's init container to start", limit=60)
+    wait_until(state, "cook's init container to start", limit=180)
 
 
 @answer("03.4")
@@ -153,7 +153,7 @@ def fails_until_it_is_there(work: Work) -> None:
     work.pod("cook", MAIN, initContainers=[box("wait", "wget -q -T 2 -O /dev/null http://pantry")])
     wait_for_init(work)
     pantry(work)
-    work.kubectl("wait", "--for=condition=Ready", "pod/cook", "--timeout=120s")  # its back-off may have grown
+    work.kubectl("wait", "--for=condition=Ready", "pod/cook", "--timeout=180s")  # its back-off may have grown
 
 
 @answer("03.4")
@@ -175,14 +175,14 @@ def waits_in_the_main_container(work: Work) -> None:
 @answer("03.4", "waited")
 def sleeps_instead_of_asking(work: Work) -> None:
     work.pod("cook", MAIN, initContainers=[box("wait", "sleep", "1")])
-    wait_until(lambda: work.view.pod("cook").status.phase == "Running", "cook to run", limit=60)
+    wait_until(lambda: work.view.pod("cook").status.phase == "Running", "cook to run", limit=180)
     pantry(work)
 
 
 @answer("03.4", "waited")
 def in_the_wrong_order(work: Work) -> None:
     pantry(work)
-    work.kubectl("wait", "--for=condition=Ready", "pod/pantry", "--timeout=60s")
+    work.kubectl("wait", "--for=condition=Ready", "pod/pantry", "--timeout=180s")
     work.pod("cook", MAIN, initContainers=[box("wait", UNTIL)])
 
 
@@ -289,7 +289,7 @@ def wait_for_restart(work: Work, container: str = "worker") -> None:
         statuses = work.view.pod("survivor").status.container_statuses
         return any(s.name == container and s.restart_count and s.state.running for s in statuses)
 
-    wait_until(restarted, f"{container} to restart", limit=60)
+    wait_until(restarted, f"{container} to restart", limit=180)
 
 
 @answer("03.6")

@@ -100,7 +100,7 @@ def as_a_job(work: Work) -> None:
     template = {"metadata": {"labels": LABEL}, "spec": importer("OnFailure")}
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "import"}, "spec": {"template": template}}
     work.apply(job)
-    work.kubectl("wait", "--for=condition=Complete", "job/import", "--timeout=90s")
+    work.kubectl("wait", "--for=condition=Complete", "job/import", "--timeout=180s")
 
 
 @answer("04.2")
@@ -237,7 +237,7 @@ def make_desks(work: Work, selector: dict | None = None, **container: object) ->
 def open_desk(work: Work, *names: str) -> None:
     """Open these desks, once they run."""
     for name in names:
-        work.kubectl("wait", "--for=jsonpath={.status.phase}=Running", f"pod/{name}", "--timeout=60s")
+        work.kubectl("wait", "--for=jsonpath={.status.phase}=Running", f"pod/{name}", "--timeout=180s")
         work.kubectl("exec", name, "--", "touch", "/tmp/open")
 
 
@@ -253,7 +253,7 @@ def served_over_http(work: Work) -> None:
     script = "mkdir /site; cd /site; exec python3 -m http.server 80"
     probe = {"httpGet": {"path": "/open", "port": 80}, "periodSeconds": 1}
     make_desks(work, image=PYTHON, command=["sh", "-c", script], readinessProbe=probe)
-    work.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/desk-1", "--timeout=60s")
+    work.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/desk-1", "--timeout=180s")
     work.kubectl("exec", "desk-1", "--", "sh", "-c", "until touch /site/open; do sleep 1; done")
 
 
@@ -297,15 +297,15 @@ def visit(
     """Let a guest come, and leave."""
     hooks = {name: says(word) for name, word in (("postStart", start), ("preStop", stop)) if word}
     work.pod("guest", box("guest", GUEST, lifecycle=hooks, **more), terminationGracePeriodSeconds=grace)
-    work.kubectl("wait", "--for=condition=Ready", "pod/guest", "--timeout=60s")
+    work.kubectl("wait", "--for=condition=Ready", "pod/guest", "--timeout=180s")
     if leave:
-        work.kubectl("delete", "pod", "guest", "--timeout=60s")
+        work.kubectl("delete", "pod", "guest", "--timeout=180s")
 
 
 @answer("04.7")
 def grace_given_when_deleting(work: Work) -> None:
     visit(work, grace=2, leave=False)
-    work.kubectl("delete", "pod", "guest", "--grace-period=30", "--timeout=60s")
+    work.kubectl("delete", "pod", "guest", "--grace-period=30", "--timeout=180s")
 
 
 @answer("04.7")
@@ -320,8 +320,8 @@ def all_in_the_program(work: Work) -> None:
     probe = {"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1}
     guest = box("guest", "python3", "-c", program, image=PYTHON, readinessProbe=probe)
     work.pod("guest", guest, terminationGracePeriodSeconds=20)
-    work.kubectl("wait", "--for=condition=Ready", "pod/guest", "--timeout=60s")
-    work.kubectl("delete", "pod", "guest", "--timeout=60s")
+    work.kubectl("wait", "--for=condition=Ready", "pod/guest", "--timeout=180s")
+    work.kubectl("delete", "pod", "guest", "--timeout=180s")
 
 
 @answer("04.7", "done")

@@ -210,13 +210,13 @@ EVEN = {
 
 def spread(work: Work, *constraints: dict, wait: bool = True, **spec: object) -> None:
     """Make the Deployment anew with these constraints."""
-    work.kubectl("delete", "deployment", "crowd", "--cascade=foreground", "--timeout=60s")
+    work.kubectl("delete", "deployment", "crowd", "--cascade=foreground", "--timeout=180s")
     manifest = deepcopy(CROWD)
     manifest.pop("becomes", None)
     manifest["spec"]["template"]["spec"] |= {"topologySpreadConstraints": list(constraints), **spec}
     work.apply(manifest)
     if wait:
-        work.kubectl("rollout", "status", "deployment", "crowd", "--timeout=90s")
+        work.kubectl("rollout", "status", "deployment", "crowd", "--timeout=180s")
 
 
 @answer("05.4")
@@ -281,10 +281,10 @@ def only_tolerates(work: Work) -> None:
     node = workers(work)[-1]
     work.kubectl("taint", "node", node, f"{RESERVED}=vip:NoSchedule")
     work.kubectl("delete", "pods", "--selector", "app=public", "--grace-period=0", "--force")
-    work.kubectl("rollout", "status", "deployment", "public", "--timeout=90s")
+    work.kubectl("rollout", "status", "deployment", "public", "--timeout=180s")
     work.kubectl("cordon", *others)
     work.pod("vip", SLEEP, **TOLERATES)
-    work.kubectl("wait", "--for=condition=Ready", "pod/vip", "--timeout=90s")
+    work.kubectl("wait", "--for=condition=Ready", "pod/vip", "--timeout=180s")
     work.kubectl("uncordon", *others)
 
 
@@ -317,7 +317,7 @@ def rank(work: Work, name: str, value: int, **more: object) -> str:
             return False
         return True
 
-    wait_until(known, f"priority class {name} to be known", 30)
+    wait_until(known, f"priority class {name} to be known", 180)
     return name
 
 
@@ -327,7 +327,7 @@ def sit(work: Work, urgent: str = "", patient: str = "", rule: dict = SEAT, labe
         spec = {**own, "priorityClassName": chosen} if chosen else own
         work.pod(name, SLEEP, labels={"seat": "taken"} if labels is None or name == "patient" else labels, **spec)
         if name == "urgent" and urgent:
-            work.kubectl("wait", "--for=condition=Ready", "pod/urgent", "--timeout=90s")
+            work.kubectl("wait", "--for=condition=Ready", "pod/urgent", "--timeout=180s")
 
 
 def urgent(work: Work) -> str:

@@ -12,6 +12,8 @@ ANSWERS = Answers()
 answer = ANSWERS.answer
 
 SLEEP = box("main", "sleep", "infinity")
+LIMIT = 180.0
+"""Seconds that what is waited for may take to come, on a busy machine."""
 
 
 def service(name: str, port: int, target: int | None = None, **more: object) -> dict:
@@ -64,11 +66,11 @@ def counters(store: str, *others: dict, **counter: object) -> dict:
 
 def replace(work: Work, *manifests: dict) -> None:
     """Make the counter anew, and wait for it."""
-    work.kubectl("delete", "deployment", "counter", "--timeout=60s")
+    work.kubectl("delete", "deployment", "counter", f"--timeout={LIMIT:g}s")
     work.apply(*manifests)
     for each in manifests:
         if each["kind"] == "Deployment":
-            work.kubectl("rollout", "status", f"deployment/{each['metadata']['name']}", "--timeout=90s")
+            work.kubectl("rollout", "status", f"deployment/{each['metadata']['name']}", f"--timeout={LIMIT:g}s")
 
 
 @answer("06.1")
@@ -175,7 +177,7 @@ def nginx(target: str = "prices") -> dict:
 
 def lead(work: Work, colour: str = "green") -> None:
     """Lead the Service to the Pod of this colour, when the shop knows the first price."""
-    wait_until(lambda: "price " in work.view.log("shop", "shop").replace("price unknown", ""), "a first price", 90)
+    wait_until(lambda: "price " in work.view.log("shop", "shop").replace("price unknown", ""), "a first price", LIMIT)
     work.core.patch_namespaced_service("prices", work.namespace, {"spec": {"selector": {"colour": colour}}})
 
 
@@ -213,18 +215,18 @@ def shop_goes_out_itself(work: Work) -> None:
 @answer("06.3", "moved")
 def nobody_leads_the_service(work: Work) -> None:
     work.pod("shop", SHOP, nginx(), **programs("shop"))
-    wait_until(lambda: "price 42" in work.view.log("shop", "shop"), "a first price", 90)
+    wait_until(lambda: "price 42" in work.view.log("shop", "shop"), "a first price", LIMIT)
 
 
 @answer("06.3", "blue", "moved")
 def led_too_early(work: Work) -> None:
     work.core.patch_namespaced_service("prices", work.namespace, {"spec": {"selector": {"colour": "green"}}})
-    wait_until(lambda: work.view.backends("prices") == {"prices-green"}, "the Service to lead to green", 60)
+    wait_until(lambda: work.view.backends("prices") == {"prices-green"}, "the Service to lead to green", LIMIT)
     # Wait for the rules that kube-proxy writes, too.
-    wait_until(lambda: work.view.fetch_service("prices", 80, "price")[1].strip() == "57", "the green price", 60)
+    wait_until(lambda: work.view.fetch_service("prices", 80, "price")[1].strip() == "57", "the green price", LIMIT)
     asks = "until wget -q -O - http://prices/price | grep -q 57; do sleep 1; done"
     work.pod("shop", SHOP, nginx(), initContainers=[box("wait", asks)], **programs("shop"))
-    wait_until(lambda: "price 57" in work.view.log("shop", "shop"), "a first price", 90)
+    wait_until(lambda: "price 57" in work.view.log("shop", "shop"), "a first price", LIMIT)
 
 
 # 06.5, who owns whom
@@ -232,7 +234,7 @@ def led_too_early(work: Work) -> None:
 
 def orphan(work: Work, cascade: str = "orphan") -> None:
     """Delete the Deployment."""
-    work.kubectl("delete", "deployment", "tree", f"--cascade={cascade}", "--timeout=60s")
+    work.kubectl("delete", "deployment", "tree", f"--cascade={cascade}", f"--timeout={LIMIT:g}s")
 
 
 def adopt(work: Work, *children: str, uid: str = "", **more: object) -> None:
@@ -277,7 +279,7 @@ def two_pods_like_them(work: Work) -> None:
     adopt(work, "note", "leaf")
     for name in ("tree-1", "tree-2"):
         work.pod(name, SLEEP, labels={"app": "tree"})
-        work.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=90s")
+        work.kubectl("wait", "--for=condition=Ready", f"pod/{name}", f"--timeout={LIMIT:g}s")
 
 
 @answer("06.5", "note", "leaf")

@@ -16,7 +16,7 @@ SHOP = "podium.test/shop:{}"
 ANSWERS = Answers()
 answer = ANSWERS.answer
 
-LIMIT = 90.0
+LIMIT = 180.0
 """Seconds that a part of the shop may take to come up."""
 
 
@@ -257,15 +257,15 @@ def companions_that_do_something_else(work: Work) -> None:
 
 # 07.5, a new version
 
-PROBE = {"readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1}}
-FAREWELL = {"lifecycle": {"preStop": {"sleep": {"seconds": 10}}}}
+PROBE = {"readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1, "timeoutSeconds": 10}}
+FAREWELL = {"lifecycle": {"preStop": {"sleep": {"seconds": 15}}}}
 CAREFUL = {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
 
 
 def till(version: str, name: str = "express", strategy: dict | None = None, **container: object) -> dict:
     """A checkout as a Deployment of two Pods."""
     main = box("checkout", image=SHOP.format(version), args=["checkout"], **container)
-    grace = {"terminationGracePeriodSeconds": 20 if "lifecycle" in container else 1}
+    grace = {"terminationGracePeriodSeconds": 30 if "lifecycle" in container else 1}
     return deployment(name, main, replicas=2, strategy=strategy, **grace)
 
 
@@ -304,7 +304,7 @@ def blue_and_green(work: Work) -> None:
     rolled_out(work, "green")
     work.kubectl("patch", "service", "express", "--patch", json.dumps({"spec": {"selector": {"app": "green"}}}))
     opened(work, "2.0")
-    time.sleep(10)  # as a farewell: every node has to learn of it
+    time.sleep(15)  # as a farewell: every node has to learn of it
     work.kubectl("delete", "deployment", "blue")
 
 
@@ -385,7 +385,7 @@ def left_as_it_is(work: Work) -> None:
 def deleted_and_made_anew(work: Work) -> None:
     go_wrong(work)
     note_country(work)
-    work.kubectl("delete", "deployment", "wholesale", "--cascade=foreground", "--timeout=90s")
+    work.kubectl("delete", "deployment", "wholesale", "--cascade=foreground", "--timeout=180s")
     work.apply(till("2.0", "wholesale", **PROBE))
     rolled_out(work, "wholesale")
 

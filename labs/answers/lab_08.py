@@ -48,7 +48,7 @@ def replace(work: Work, task: str, fault: str) -> None:
     start = start_of(task)
     for name in start[f"fault/{fault}"]["changes"]:
         manifest = json.dumps(start[name])
-        wait_until(lambda manifest=manifest: replaced(work, manifest), f"{name} to be replaced", 30)
+        wait_until(lambda manifest=manifest: replaced(work, manifest), f"{name} to be replaced", 180)
 
 
 def replaced(work: Work, manifest: str) -> bool:
