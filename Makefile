@@ -26,7 +26,7 @@ test-long: setup browser ## every lesson, traces, faults, a cluster killed in ea
 	pytest -m "all and not kind"
 
 test-labs: setup ## judge every known answer of the labs, or of some: make test-labs LABS="02 03"
-	podium labs verify $(LABS)
+	podium labs verify $(LABS) $(if $(MINUTES),--minutes $(MINUTES))
 
 IN_KIND := tests/kind/with-dockerd sh -ec 'podium bundle kind-image; exec "$$@"' sh
 test-kind: setup kind-image ## the kind backend; as root, with a container engine of its own where none answers

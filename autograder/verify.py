@@ -5,6 +5,7 @@ A course keeps them in ``answers/lab_NN.py``: right ones of another make than th
 """
 
 import json
+import math
 import tempfile
 import time
 from collections import deque
@@ -270,7 +271,9 @@ def answers(course: Path, what: Lab | Task) -> list[Answer]:
 Job = Callable[[Cluster], list[Trial]]
 
 
-def verify(course: Path, what: Iterable[Lab | Task], name: str, backend: str | None = None) -> Iterator[Trial]:
+def verify(
+    course: Path, what: Iterable[Lab | Task], name: str, backend: str | None = None, limit: float = math.inf
+) -> Iterator[Trial]:
     """Give and judge everything that is known of these labs: their answers, their solutions, and nothing at all.
 
     Of a single task, only its answers. What can runs side by side on one cluster, each answer in a namespace of its
@@ -281,9 +284,11 @@ def verify(course: Path, what: Iterable[Lab | Task], name: str, backend: str | N
         what: Which labs and tasks.
         name: What the names of the clusters begin with; they are gone at the end.
         backend: Theirs, as of :class:`~podium.cluster.Cluster`.
+        limit: Seconds after which none is begun any more.
 
     Yields:
-        One trial for each answer, and for each task one of its solution and one without it, as soon as it is done.
+        One trial for each answer, and for each task one of its solution and one without it, as soon as it is done. What
+        there was no time for is left out.
 
     Raises:
         UsageError: A lab has too few answers.
@@ -295,25 +300,28 @@ def verify(course: Path, what: Iterable[Lab | Task], name: str, backend: str | N
         if isinstance(each, Lab):
             alone = any(task.alone for task in each.checked)
             jobs.insert(0, (alone, _notebook(course, each, alone)))  # the first, for it takes longest
+    over = time.monotonic() + limit
     done: SimpleQueue[list[Trial] | Exception] = SimpleQueue()
-    queues = {False: (1, AT_ONCE), True: (ALONE, 1)}
     with ExitStack() as stack:
-        for alone, (clusters, at_once) in queues.items():
+        for alone, clusters, at_once in ((False, 1, AT_ONCE), (True, ALONE, 1)):
             mine = deque(job for needs, job in jobs if needs == alone)
-            stack.callback(mine.clear)
             for number in range(min(clusters, len(mine))):
                 cluster = Cluster(f"{name}-{'alone' if alone else 'shared'}-{number}", backend=backend)
-                worker = Thread(target=_work_off, args=(mine, cluster, at_once, done))
+                worker = Thread(target=_work_off, args=(mine, cluster, at_once, over, done))
                 worker.start()
                 stack.callback(worker.join)
+            stack.callback(mine.clear)  # before its workers are waited for, should something go wrong
         for _ in jobs:
             if isinstance(found := done.get(), Exception):
                 raise found
             yield from found
 
 
-def _work_off(jobs: "deque[Job]", cluster: Cluster, at_once: int, done: SimpleQueue) -> None:
-    """Do jobs on a cluster, so many at once, as long as there are any; the cluster is there for just as long."""
+def _work_off(jobs: "deque[Job]", cluster: Cluster, at_once: int, over: float, done: SimpleQueue) -> None:
+    """Do jobs on a cluster, so many at once, as long as there are any; the cluster is there for just as long.
+
+    Those that are not begun when time is over have no trials.
+    """
 
     def work() -> None:
         while True:
@@ -321,7 +329,7 @@ def _work_off(jobs: "deque[Job]", cluster: Cluster, at_once: int, done: SimpleQu
                 job = jobs.popleft()
             except IndexError:
                 return
-            done.put(job(cluster))
+            done.put(job(cluster) if time.monotonic() < over else [])
 
     try:
         with cluster, ThreadPoolExecutor(at_once) as pool:

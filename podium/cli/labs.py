@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ def register(commands: Any) -> None:
         "what", nargs="*", metavar="LAB[.TASK]", help="a lab, as 02, or a task's answers (default: all)"
     )
     verify.add_argument("--course", type=Path, default=Path("labs"), help="the course's folder (default: labs)")
+    verify.add_argument("--minutes", type=float, metavar="N", help="begin none after so many, and name what is left")
     verify.add_argument("--json", action="store_true", help="print JSON")
     verify.set_defaults(run=_verify)
 
@@ -34,11 +36,12 @@ def _verify(arguments: argparse.Namespace) -> int:
     from podium.progress import Progress
 
     chosen = [find_task(name) if "." in name else find_lab(name) for name in arguments.what or labs()]
-    for each in chosen:
-        answers(arguments.course, each)  # what is missing is told before a cluster is started
+    # What is missing is told before a cluster is started.
+    known = [answer for each in chosen for answer in answers(arguments.course, each)]
     progress = Progress()
     trials = []
-    for trial in verify(arguments.course, chosen, f"verify-{os.getpid()}"):
+    limit = math.inf if arguments.minutes is None else 60 * arguments.minutes
+    for trial in verify(arguments.course, chosen, f"verify-{os.getpid()}", limit=limit):
         progress.say(str(trial))
         trials.append(trial)
     rates = Rates.of(trials)
@@ -47,6 +50,9 @@ def _verify(arguments: argparse.Namespace) -> int:
     else:
         wrong = [trial for trial in trials if not trial.right]
         print("\n".join([*map(str, wrong), f"{len(trials)} trials, {len(wrong)} of them wrong: {rates}"]))
+        judged = {(trial.task, trial.answer) for trial in trials}
+        if left := [f"{each.task} {each.name}" for each in known if (each.task, each.name) not in judged]:
+            print(f"There was no time for {len(left)} of {len(known)} answers:", ", ".join(left))
     return 0 if all(trial.right for trial in trials) else 1
 
 
