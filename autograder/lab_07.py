@@ -331,7 +331,9 @@ def _customer(view: View, task_id: str, name: str) -> tuple[set[str], int | None
     if not (counted := told()):
         return set(), None
     by, lost = counted[-1]
-    return set(re.findall(r"by version ([\d.]+)", by)), int(lost)
+    # What was not answered in time is the machine's fault: who is turned away by the shop is told so at once.
+    late = re.findall(r"lost: .*(?:[Tt]imeout|deadline)", view.log(name))
+    return set(re.findall(r"by version ([\d.]+)", by)), max(0, int(lost) - len(late))
 
 
 def _names(found: set[str]) -> str:
