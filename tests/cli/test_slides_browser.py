@@ -58,4 +58,8 @@ def test_slides_show_in_a_browser_that_has_no_network(tmp_path: Path) -> None:
             assert page.locator("aside.notes").count() == sum(
                 INSTRUCTOR in c.metadata.get("tags", []) for c in notebook.cells
             )
+        page.evaluate("Reveal.slide(0)")
+        with context.expect_page() as window:
+            page.keyboard.press("s")
+        window.value.locator(".speaker-controls-notes", has_text="Minutes 0").wait_for(timeout=LIMIT)
         assert not [url for url in asked if not url.startswith(("file:", "data:"))]
