@@ -41,10 +41,7 @@ html_show_sphinx = False
 
 myst_enable_extensions = ["substitution", "tasklist"]
 myst_heading_anchors = 3
-suppress_warnings = [
-    "mystnb.unknown_mime_type",  # a live picture: its still one stands beside it, and is shown
-    "toc.not_included",  # a page on its way
-]
+suppress_warnings = ["mystnb.unknown_mime_type"]  # a live picture: its still one stands beside it, and is shown
 
 nb_execution_mode = "off"  # `make book` says "cache": whatever has not changed since the last book is not run again
 nb_execution_excludepatterns = ["labs/*.ipynb"]
