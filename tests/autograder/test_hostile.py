@@ -269,7 +269,7 @@ def test_a_submission_sees_nothing_and_reaches_nobody(
         abstract.listen()
         values = {
             "PATHS": [*map(str, paths), "../../../gradebook.db"],
-            "SECRETS": [SECRET[::-1], "No other Pod has that label", "wrong answers"],
+            "SECRETS": [SECRET[::-1], "No other Pod has that label", "Wrong answers:"],
             "PORT": listening.getsockname()[1],
             "ABSTRACT": SECRET,
         }
