@@ -1,7 +1,6 @@
 """Hostile and broken submissions: each gets what its cluster shows, sees nothing, and leaves nothing behind."""
 
 import json
-import os
 import re
 import socket
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ import autograder
 from autograder.cluster import begin
 from autograder.grading import LIMITS, run
 from autograder.manifest import find_lab
-from autograder.sandbox import SCRATCH, Limits, Sandbox
+from autograder.sandbox import Limits, Sandbox
 from podium import Cluster
 from podium.waiting import wait_until
 
@@ -202,16 +201,16 @@ def fresh(cluster: Cluster) -> Iterator[Cluster]:
     """The cluster, with the lab's namespace new; after the test nothing of a sandbox runs."""
     begin(LAB.id, cluster.api, fresh=True)
     yield cluster
-    wait_until(lambda: not _sandboxes(), "everything in the sandbox to end", limit=30)
+    wait_until(lambda: not _sandboxes(cluster), "everything in the sandbox to end", limit=30)
     assert not list(cluster.kubeconfig_path.parent.glob("sandbox-*"))
 
 
-def _sandboxes() -> list[int]:
-    """The processes whose folder is a sandbox's."""
-    found = []
+def _sandboxes(cluster: Cluster) -> list[int]:
+    """The processes of this cluster's sandboxes."""
+    found, mark = [], f"PODIUM_CLUSTER={cluster.name}\0PODIUM_STATE=/run/podium".encode()
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended, or is not ours
-            found += [int(process.name)] if os.readlink(process / "cwd") == SCRATCH else []
+            found += [int(process.name)] if mark in (process / "environ").read_bytes() else []
     return found
 
 
@@ -308,3 +307,5 @@ def test_a_lab_about_components_may_stop_those_that_it_breaks(cluster: Cluster) 
     begin("01", cluster.api)
     with Sandbox(cluster, find_lab("01"), LIMITS) as sandbox:
         assert sandbox.run(STOPS, 1).text.strip() == str(["stopped", "running"] * 2 + [True] * 3)
+        assert _sandboxes(cluster)
+    assert not _sandboxes(cluster)
