@@ -265,10 +265,11 @@ def _command(
         ("--uid", "1000", "--gid", "1000", "--hostname", "sandbox", "--clearenv"),
         *(("--setenv", name, value) for name, value in (environment or {}).items()),
         *symlinks,
+        ("--size", small, "--tmpfs", "/tmp"),  # what is shared may lie in the machine's
         *(("--ro-bind", *bind) for bind in shared),
         *hidden,
         ("--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"),
-        ("--size", small, "--tmpfs", "/dev/shm", "--size", small, "--tmpfs", "/tmp"),
+        ("--size", small, "--tmpfs", "/dev/shm"),
         ("--size", str(limits.disk_mb << 20), "--tmpfs", SCRATCH),
         ("--remount-ro", "/", "--chdir", SCRATCH, "--"),
         argv,
