@@ -135,7 +135,7 @@ def test_a_cluster_that_was_reset_is_as_good_as_a_new_one() -> None:
         cluster.kubectl("create", "namespace", "left")
         cluster.kubectl("create", "configmap", "left", "--namespace", "left", "--from-literal=a=b")
         cluster.kubectl("label", "node", "node-1", "podium.test/left=yes")
-        cluster.kubectl("delete", "deployment", "coredns", "--namespace", "kube-system")
+        cluster.kubectl("delete", "service", "kube-dns", "--namespace", "kube-system")
         cluster.node_exec("node-1", ["touch", "/left", "/var/lib/kubelet/left"])
         cluster.components["kube-scheduler"].stop()
         assert _everything(cluster) != new
@@ -146,13 +146,16 @@ def _everything(cluster: Cluster) -> dict[str, object]:
     """What there is on a cluster: all objects but those with names of chance, nodes' labels, and files of the nodes."""
     kinds = cluster.kubectl("api-resources", "--verbs=list", "--output=name").split()
     fleeting = {"events", "events.events.k8s.io", "pods", "endpointslices.discovery.k8s.io", "replicasets.apps",
-                "controllerrevisions.apps", "leases.coordination.k8s.io", "ipaddresses.networking.k8s.io"}  # fmt: skip
-    get = ["get", ",".join(sorted(set(kinds) - fleeting)), "--all-namespaces", "--no-headers"]
+                "controllerrevisions.apps", "leases.coordination.k8s.io", "ipaddresses.networking.k8s.io",
+                "clustertrustbundles.certificates.k8s.io"}  # fmt: skip
+    lasting = sorted({kind for kind in kinds if not kind.endswith(".metrics.k8s.io")} - fleeting)
+    get = ["get", ",".join(lasting), "--all-namespaces", "--no-headers"]
 
     def objects() -> str:
         return cluster.kubectl(*get, "--output=custom-columns=K:.kind,S:.metadata.namespace,N:.metadata.name")
 
-    wait_until(lambda: "kube-root-ca.crt" in objects(), "the controllers to have made what they make", limit=60)
+    late = {"kube-root-ca.crt", "metrics-server", "local-path-provisioner"}  # made after the start
+    wait_until(lambda: late <= set(objects().split()), f"all of {', '.join(sorted(late))}", limit=120)
     folders = ["/etc", "/root", "/usr/local", "/var/lib/kubelet/pki"]
     return {
         "objects": sorted(objects().splitlines()),
