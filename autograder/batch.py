@@ -118,14 +118,19 @@ def grade_all(
     for path in rest:
         todo.put(path)
     progress = Progress(USUAL * len(rest), quiet)
-    for _ in range(min(workers, len(rest))):
-        threading.Thread(target=_work, args=(todo, done, progress), daemon=True).start()
+    threads = [
+        threading.Thread(target=_work, args=(todo, done, progress), daemon=True) for _ in range(min(workers, len(rest)))
+    ]
+    for thread in threads:
+        thread.start()
     for _ in rest:
         if isinstance(graded := done.get(), BaseException):
             raise graded
         if journal and graded.judged:
             journal.write(graded.path, graded.entry)
         yield graded.entry
+    for thread in threads:
+        thread.join()  # until its cluster is gone
 
 
 class _Done(NamedTuple):
