@@ -3,10 +3,16 @@
 import atexit
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import cache
+from html import escape
 from typing import Any
 
+from bleach import ALLOWED_PROTOCOLS, ALLOWED_TAGS, clean
+from jinja2 import pass_context
+from jinja2.runtime import Context
+from nbconvert.exporters import HTMLExporter
 from nbconvert.exporters.exporter import ResourcesDict
-from nbconvert.preprocessors.sanitize import SanitizeHTML
+from nbconvert.filters.markdown_mistune import InvalidNotebook
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from nbgrader.preprocessors import NbGraderPreprocessor
@@ -72,14 +78,39 @@ class Judged(NbGraderPreprocessor):
         return nb, resources
 
 
-class Harmless(SanitizeHTML):
-    """What a student wrote between the cells, without HTML that does something.
+@pass_context
+def harmless(context: Context, source: str) -> str:
+    """A cell's Markdown as HTML that does nothing, in place of nbconvert's filter ``markdown2html``.
 
-    formgrader shows it to the instructor, in whose browser it would act as the instructor.
+    formgrader shows what a student wrote to the instructor, in whose browser a script would act as the instructor.
+
+    Args:
+        context: What the template knows: of the cell, its attachments.
+        source: The Markdown.
+
+    Returns:
+        HTML. What can't be shown, such as an attachment that is missing, is named above the Markdown as it was written.
     """
+    try:
+        page = _exporter().markdown2html(context, source)
+    except InvalidNotebook as problem:
+        page = f"<p>This cell can't be shown: {escape(str(problem))}.</p><pre>{escape(source)}</pre>"
+    return clean(page, tags=_TAGS, attributes=_allowed, protocols=ALLOWED_PROTOCOLS | {"data"})
 
-    def preprocess_cell(
-        self, cell: NotebookNode, resources: ResourcesDict, index: int
-    ) -> tuple[NotebookNode, ResourcesDict]:
-        """Clean one cell. What code cells show is text, or the judge's."""
-        return (cell, resources) if cell.cell_type == "code" else super().preprocess_cell(cell, resources, index)
+
+_exporter = cache(HTMLExporter)
+_HEADINGS = {f"h{level}" for level in range(1, 7)}
+_TEXT = {"br", "del", "details", "div", "hr", "img", "p", "pre", "span", "sub", "summary", "sup"}
+_TAGS = ALLOWED_TAGS | _HEADINGS | _TEXT | {"table", "tbody", "td", "th", "thead", "tr"}
+
+
+def _allowed(tag: str, name: str, value: str) -> bool:
+    """Which attributes stay. An image may be in its own address; a link that holds its own page may not."""
+    match tag, name:
+        case "a", "href":
+            return not value.strip().lower().startswith("data:")
+        case "img", "src" | "alt" | "width" | "height":
+            return True
+        case _, "class" | "title" | "align":
+            return True
+    return name == "id" and tag in _HEADINGS

@@ -23,8 +23,10 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.SaveAutoGrades",
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
-    "autograder.nbgrader_plugin.Harmless",
 ]
+# What a student wrote is shown without scripts, and raw cells, which are HTML as it stands, are not shown.
+c.HTMLExporter.filters = {"markdown2html": "autograder.nbgrader_plugin.harmless"}
+c.HTMLExporter.raw_mimetypes = []
 # Kilobytes that a file may have to be collected: as much as is graded.
 c.CourseDirectory.max_file_size = 20 * 1024
 # What `podium submission` and JupyterLab's button pack.

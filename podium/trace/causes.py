@@ -7,6 +7,7 @@ Where the records leave it open, a step has no cause.
 """
 
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 from podium.trace.model import Step
 
@@ -54,6 +55,8 @@ def _stores(ordered: list[Step], requests: list[Step], writes: list[Step]) -> No
         for answer in parts:
             if answer.verb == "answer":
                 answer.cause = write
+    for earlier, later in reversed(list(pairwise(sorted(writes, key=lambda write: write.facts["revision"])))):
+        earlier.start = min(earlier.start, later.start)  # revisions are the order of writes
 
 
 def _last(steps: Iterable[Step]) -> Step | None:

@@ -20,6 +20,7 @@ from nbgrader.api import Gradebook
 
 from autograder.checks import criteria
 from autograder.manifest import find_lab
+from autograder.nbgrader_plugin import harmless
 from podium.jupyter.submission import pack
 
 pytestmark = pytest.mark.bundle
@@ -51,7 +52,7 @@ ANSWERS = {
     "empty": {},
     "killer": {"manifest": "import os\nos._exit(0)"},
     "cheat": {
-        "prediction": "<script>alert(1)</script> and <img src=x onerror=alert(1)>",
+        "prediction": "[Look](javascript:alert(1)), <script>alert(1)</script>, <img src=x onerror=alert(1)>",
         "apply": "from IPython.display import HTML\nHTML('<script>alert(1)</script>')",
     },
 }
@@ -196,9 +197,23 @@ def test_feedback_tells_what_was_found_and_nothing_hidden(graded: Path) -> None:
         source = () if student == ME else ("Marking guide", "BEGIN SOLUTION")  # whose cells are the source's own
         assert not [each for each in (*hidden, *source) if html.escape(each) in page]
         assert ("while true; do date" in page) == (student == ME)  # a solution is only in the page of who found it
-    assert "<script>alert(1)" not in pages["cheat"]
-    assert "<img src=x onerror" not in pages["cheat"]
+    assert "onerror" not in pages["cheat"]
+    assert "<a>Look</a>, &lt;script&gt;alert(1)&lt;/script&gt;, <img alt=" in pages["cheat"]
     assert "The kernel died in cell" in pages["killer"]
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("[a](&#74;avascript:alert(1)) [b](data:text/html,c)", "<p><a>a</a> <a>b</a></p>"),
+        ("<iframe src=x></iframe>", "&lt;iframe src=x&gt;&lt;/iframe&gt;"),
+        ("`a < b`, $a<b$", "<p><code>a &lt; b</code>, $a&lt;b$</p>"),
+        ("# Why\n![b](data:image/png;base64,AAAA)", '<img src="data:image/png;base64,AAAA" alt="b">'),
+        ("![gone](attachment:it.png)", "missing attachment: it.png"),
+    ],
+)
+def test_markdown_is_shown_and_does_nothing(written: str, shown: str) -> None:
+    assert shown in harmless({}, written)
 
 
 def test_feedback_comes_back_over_the_exchange(graded: Path) -> None:
