@@ -139,10 +139,10 @@ class Cluster:
         backend: ``embedded``; ``kind``; or ``auto``: kind where a container engine answers, embedded elsewhere. Unless
             given, ``PODIUM_BACKEND``, else ``auto``. A cluster that runs already has the one that it was started with.
         tracing: Whether its API server, kubelets and containerds tell OpenTelemetry's spans, which they are told when
-            they start. Unless given, whether ``PODIUM_TRACING`` is set. The embedded backend only.
+            they start. Unless given, whether ``PODIUM_TRACING`` is set.
 
     Raises:
-        UsageError: The name or the backend is none, or the backend has no tracing.
+        UsageError: The name or the backend is none.
 
     Example:
         >>> with Cluster("example", nodes=1) as cluster:  # doctest: +SKIP
@@ -540,9 +540,7 @@ def _backend(name: str, wanted: str, tracing: bool) -> Backend:
         wanted = "kind" if engine.answering() else "embedded"
     if wanted == "embedded":
         return Embedded(name, folder, bundle.current, tracing)
-    if tracing and not (folder / "cluster.json").exists():
-        raise UsageError("The kind backend has no tracing.", "Choose the other one: --backend embedded")
-    return Kind(name, folder, bundle.current, bundle.kind_image_name)
+    return Kind(name, folder, bundle.current, bundle.kind_image_name, tracing)
 
 
 def _server() -> int:

@@ -19,10 +19,6 @@ from podium.embedded.files import Bundle
 from podium.embedded.pki import Authority, Pair, signing_keys, write_secret
 from podium.errors import PodiumError
 
-TRACING: dict[str, Any] = {"samplingRatePerMillion": 1_000_000}
-"""Every span: https://kubernetes.io/docs/concepts/cluster-administration/system-traces/."""
-TRACING_ENV = {"OTEL_BSP_SCHEDULE_DELAY": "1000"}
-"""Milliseconds from a span's end to its being told: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/."""
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 CLIENTS = ("kube-controller-manager", "kube-scheduler")
 """What starts when the API server is ready: earlier, each would only wait, and look again a second later."""
@@ -157,9 +153,7 @@ def write_files(folder: Path, ports: Ports) -> None:
         write_kubeconfig(folder / name, server, ca, authority.issue(user, groups), folder.name)
     (folder / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY, indent=1))
     (folder / "egress.json").write_text(json.dumps(_EGRESS, indent=1))
-    about = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "TracingConfiguration"}
-    tracing = about | TRACING | {"endpoint": f"unix://{folder / spans.SOCKET}"}
-    (folder / "tracing.json").write_text(json.dumps(tracing, indent=1))
+    (folder / "tracing.json").write_text(spans.api_server_settings(f"unix://{folder / spans.SOCKET}"))
 
 
 def write_kubeconfig(path: Path, server: str, ca: bytes, user: Pair, cluster: str) -> None:
@@ -326,7 +320,7 @@ def processes(bundle: Bundle, ports: Ports, tracing: bool = False) -> list[dict[
                 "name": name,
                 "argv": argv(bundle.program(name), flags),
                 "log": f"logs/{name}.log",
-                "env": utc | TRACING_ENV if name == "kube-apiserver" else lean,
+                "env": utc | spans.DELAY if name == "kube-apiserver" else lean,
                 "wanted": name not in CLIENTS,
             }
             for name, flags in (

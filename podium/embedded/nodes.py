@@ -6,8 +6,8 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from podium.embedded import network
-from podium.embedded.controlplane import TRACING, TRACING_ENV, argv, kubeconfig
+from podium.embedded import network, spans
+from podium.embedded.controlplane import argv, kubeconfig
 from podium.embedded.files import Bundle
 from podium.embedded.pki import Authority, Pair, write_secret
 
@@ -116,14 +116,7 @@ def write_settings(folder: Path, number: int, api_port: int, tracing: bool = Fal
         },
     )
     collector = f"{network.GATEWAY}:{network.SPANS_PORT}"
-    # https://github.com/containerd/containerd/blob/main/docs/tracing.md
-    variables = TRACING_ENV | {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{collector}",
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
-        "OTEL_SERVICE_NAME": "containerd",
-        "OTEL_RESOURCE_ATTRIBUTES": f"host.name={name}",
-        "OTEL_TRACES_SAMPLER": "parentbased_always_off",  # what the kubelet asks for, as part of the kubelet's own
-    }
+    variables = spans.node_variables(name, collector)
     told = [f"{name}={value}" for name, value in variables.items()] if tracing else []
     node = {
         "hostname": name,
@@ -145,7 +138,7 @@ def write_settings(folder: Path, number: int, api_port: int, tracing: bool = Fal
     agent = agents.issue(name, hosts=[name, address])
     kubelet_user = authority.issue(f"system:node:{name}", ["system:nodes"])
     proxy_user = authority.issue("system:kube-proxy")
-    settings = _KUBELET | ({"tracing": TRACING | {"endpoint": collector}} if tracing else {})
+    settings = _KUBELET | ({"tracing": spans.SAMPLING | {"endpoint": collector}} if tracing else {})
     files = {
         "etc/podium/node.json": json.dumps(node, indent=1).encode(),
         "etc/podium/agent-ca.crt": agents.pair.certificate,

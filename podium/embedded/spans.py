@@ -1,7 +1,8 @@
 """Where spans go: a collector of OpenTelemetry's protocol (https://opentelemetry.io/docs/specs/otlp/#otlpgrpc).
 
-It listens on ``spans.sock`` in the cluster's folder, for the folder's owner alone, and writes what it is told into
-``spans.log``, one span a line. The supervisor runs it in a cluster that was started with tracing.
+``python -m podium.embedded.spans FOLDER`` listens on ``spans.sock`` there, for the folder's owner alone, and writes
+what it is told into ``spans.log``, one span a line, until the folder is gone or another one listens there. It runs in
+a cluster that was started with tracing.
 """
 
 import json
@@ -13,7 +14,37 @@ from pathlib import Path
 from typing import Any
 
 SOCKET, LOG = "spans.sock", "spans.log"
+SAMPLING: dict[str, Any] = {"samplingRatePerMillion": 1_000_000}
+"""Every span: https://kubernetes.io/docs/concepts/cluster-administration/system-traces/."""
+DELAY = {"OTEL_BSP_SCHEDULE_DELAY": "1000"}
+"""Milliseconds from a span's end to its being told: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/."""
 _MOST = 50 << 20  # bytes of a log; the one before it is kept
+
+
+def api_server_settings(endpoint: str) -> str:
+    """What an API server is told of a collector, as YAML (which JSON is).
+
+    Args:
+        endpoint: The collector, as gRPC names it: https://grpc.github.io/grpc/core/md_doc_naming.html.
+    """
+    about = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "TracingConfiguration"}
+    return json.dumps(about | SAMPLING | {"endpoint": endpoint}, indent=1)
+
+
+def node_variables(node: str, address: str) -> dict[str, str]:
+    """The environment of a kubelet and a containerd: https://github.com/containerd/containerd/blob/main/docs/tracing.md.
+
+    Args:
+        node: The node's name.
+        address: The collector's, without ``http://``.
+    """
+    return DELAY | {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{address}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        "OTEL_SERVICE_NAME": "containerd",
+        "OTEL_RESOURCE_ATTRIBUTES": f"host.name={node}",
+        "OTEL_TRACES_SAMPLER": "parentbased_always_off",  # what the kubelet asks for, as part of the kubelet's own
+    }
 
 
 def records(request: Any) -> Iterator[dict[str, Any]]:
@@ -83,7 +114,17 @@ def _serve(folder: Path) -> None:
     service.add_TraceServiceServicer_to_server(Collector(), server)
     server.add_insecure_port(f"unix:{folder / SOCKET}")
     server.start()
-    server.wait_for_termination()
+    mine = _number(folder / SOCKET)
+    while _number(folder / SOCKET) == mine:
+        server.wait_for_termination(timeout=1)
+
+
+def _number(socket: Path) -> int:
+    """The number of its inode; 0 where it is gone."""
+    try:
+        return socket.stat().st_ino
+    except FileNotFoundError:
+        return 0
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from node import RECIPE
-from podium.embedded import controlplane
+from podium.embedded import controlplane, spans
 from podium.embedded.components import PodComponent
 from podium.embedded.files import Bundle
 from podium.errors import CannotRunHere, PodiumError, UsageError, WaitedTooLong
@@ -94,18 +94,25 @@ class Kind:
         folder: Its folder, which need not exist.
         bundle: Finds the programs: kind and kubectl, and the images of the course.
         image: The name that the node image has where it was made by ``podium bundle kind-image``.
+        tracing: Whether a new cluster tells OpenTelemetry's spans.
     """
 
     backend = "kind"
 
-    def __init__(self, name: str, folder: Path, bundle: Callable[[], Bundle], image: Callable[[], str]) -> None:
+    def __init__(
+        self, name: str, folder: Path, bundle: Callable[[], Bundle], image: Callable[[], str], tracing: bool = False
+    ) -> None:
         self.name = name
         self.folder = folder
         self._find_bundle = bundle
         self._own_image = image
+        self._tracing = tracing
         self._kind = f"podium-{name}-{_mark(folder)}"  # nobody else's: another user's, another folder's
 
-    tracing = False  # whether it tells OpenTelemetry's spans
+    @property
+    def tracing(self) -> bool:
+        """Whether it tells OpenTelemetry's spans."""
+        return self._state()["tracing"]
 
     # -- life
 
@@ -162,7 +169,8 @@ class Kind:
             self._save(
                 {
                     "engine": found.name, "bundle": str(bundle.path), "nodes": list(range(1, count + 1)),
-                    "image": image if found.has_image(image) else "", "owner": owner, "ready": False,
+                    "image": image if found.has_image(image) else "", "tracing": self._tracing, "owner": owner,
+                    "ready": False,
                 }
             )  # fmt: skip
             self._guard(os.getpid())
@@ -205,6 +213,7 @@ class Kind:
             if not self.left_behind():
                 raise Exists(f"Another process has just taken up cluster {self.name!r}.", "Use it.")
             self._guard(os.getpid())
+            self._collect()
             there = self._engine.containers(self._kind)
             stopped = [name for name, runs in there.items() if not runs]
             if stopped:
@@ -230,6 +239,7 @@ class Kind:
         """Make the cluster anew: same name, same number of nodes, same owner, pristine."""
         state = self._state()
         self._find_bundle()  # before anything is lost
+        self._tracing = state["tracing"]
         self.down()
         self.up(len(state["nodes"]), state["owner"], say)
 
@@ -297,11 +307,14 @@ class Kind:
 
     def _create(self, say: Say) -> None:
         state, bundle = self._state(), Bundle(Path(self._state()["bundle"]))
-        exchange = {name: self._exchange(name) for name in self.nodes()}
-        (exchange["node-1"] / config.POLICY).write_text(json.dumps(controlplane._AUDIT_POLICY, indent=1))
+        mounts = {name: self._mounts(name) for name in self.nodes()}
+        exchange = mounts["node-1"][config.EXCHANGE]
+        (exchange / config.POLICY).write_text(json.dumps(controlplane._AUDIT_POLICY, indent=1))
+        (exchange / config.TRACING).write_text(spans.api_server_settings(config.COLLECTOR))
+        self._collect()
         old = self._engine.cgroup_version() == 1
         settings = self.folder / "kind.yaml"
-        settings.write_text(config.cluster(self._kind, exchange, old, bool(state["image"])))
+        settings.write_text(config.cluster(self._kind, mounts, old, bool(state["image"]), state["tracing"]))
         say(f"starting {len(self.nodes())} nodes with kind in {state['engine']}")
         try:
             self._pytest_kind(bundle, state).create(settings)
@@ -419,6 +432,25 @@ class Kind:
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder
 
+    def _mounts(self, node: str) -> dict[str, Path]:
+        """What a node sees of this machine, by where it sees it. It can change none of it."""
+        mounts = {config.EXCHANGE: self._exchange(node)}
+        if self.tracing:
+            (unit := self.folder / f"{node}.conf").write_text(config.node_tracing(node))
+            mounts |= {config.SPANS: self.folder / "spans"} | dict.fromkeys(config.UNITS, unit)
+        return mounts
+
+    def _collect(self) -> None:
+        """Run a collector of spans, where there is to be one. It ends with the folder, or when another one begins."""
+        if not self.tracing:
+            return
+        (folder := self.folder / "spans").mkdir(mode=0o700, exist_ok=True)
+        with (self.folder / "collector.log").open("ab") as log:
+            subprocess.run(
+                ["sh", "-c", '"$@" &', "sh", sys.executable, "-m", spans.__name__, "."], cwd=folder,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, check=True,
+            )  # fmt: skip
+
     def add_node(self, say: Say) -> str:
         """Add a node; return its name when it is Ready."""
         state = self._state()
@@ -431,8 +463,8 @@ class Kind:
         labels = (f"--name={container}", f"--hostname={container}", f"--label={LABEL}={self._kind}")
         say(f"waiting for {name}")
         try:
-            mount = f"--volume={self._exchange(name)}:{config.EXCHANGE}:ro"
-            self._engine.call("run", *_RUN, *labels, mount, image, limit=120)
+            mounts = [f"--volume={path}:{place}:ro" for place, path in self._mounts(name).items()]
+            self._engine.call("run", *_RUN, *labels, *mounts, image, limit=120)
             self._save(state | {"nodes": sorted([*state["nodes"], free[0]])})
             wait_until(
                 lambda: self.node_exec(name, ["test", "-S", "/run/containerd/containerd.sock"])[0] == 0,
@@ -519,6 +551,10 @@ class Kind:
         folder, name = os.path.split(config.AUDIT_LOG)
         show = f"cat {folder}/{name.removesuffix('.log')}-*.log {config.AUDIT_LOG} 2>/dev/null || true"
         yield from self._on("node-1", ["sh", "-c", show]).splitlines(keepends=True)
+
+    def span_lines(self) -> Iterator[str]:
+        """What the collector of spans has written, oldest first; nothing in a cluster without tracing."""
+        return spans.lines(self.folder / "spans")
 
     def components(self) -> dict[str, KindComponent]:
         """Every component by its name; those of a node as ``<node>/<name>``."""

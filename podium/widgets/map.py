@@ -14,7 +14,7 @@ from podium.widgets.pods import SIGNS, status
 
 CONTROL_PLANE = ("kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd")
 ON_A_NODE = ("kubelet", "containerd", "kube-proxy")
-STATES_EVERY, HEALTH_EVERY, DETAIL_EVERY = 1.0, 5.0, 2.0  # seconds
+STATES_EVERY, HEALTH_EVERY, DETAIL_EVERY = 0.25, 5.0, 2.0  # seconds
 LINES = 30  # of a log
 COMPACT = 36  # Pods on one node, from which on they are shown without their names
 WITHOUT = {

@@ -1,5 +1,6 @@
 """OpenTelemetry's spans: what a cluster with tracing tells, to whom, and to which steps of a trace it belongs."""
 
+import contextlib
 import json
 import os
 import stat
@@ -14,7 +15,6 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 
 from podium import Cluster, paths, trace_pod
 from podium.embedded import network, spans
-from podium.errors import UsageError
 from podium.waiting import wait_until
 
 
@@ -50,31 +50,31 @@ def test_the_collector_writes_what_it_is_told(collector: Path) -> None:
     assert {stat.S_IMODE((collector / name).stat().st_mode) for name in (spans.SOCKET, spans.LOG)} == {0o600}
 
 
-def test_kind_has_no_tracing() -> None:
-    with pytest.raises(UsageError, match="no tracing"):
-        Cluster("none", backend="kind", tracing=True)
+def traced_steps(cluster: Cluster) -> None:
+    """Trace a Pod called ``web`` and look at the spans of its steps."""
+    containers = [{"name": "app", "image": "podium.test/busybox:1.37", "command": ["sleep", "infinity"]}]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": {"containers": containers}}
+    trace = trace_pod(pod, cluster)
+    assert trace.outcome == "It is Ready."
+    assert not trace.missing
+    by_step = {
+        (step.component.rpartition("/")[2], step.verb): [f"{span.service} {span.name}" for span in step.spans]
+        for step in reversed(trace)
+    }
+    assert "apiserver Create" in by_step["kube-apiserver", "create"]
+    assert "kubelet syncPod" in by_step["kubelet", "sandbox"]
+    assert "containerd cri.sandbox.run" in by_step["containerd", "run sandbox"]
+    assert any("CreateContainer" in name for name in by_step["containerd", "create"])
+    assert any("StartContainer" in name for name in by_step["containerd", "start"])
+    for step in trace:
+        assert all(span.start <= span.end for span in step.spans)
 
 
 @pytest.mark.all
 @pytest.mark.bundle
 def test_steps_have_their_spans_and_pods_can_tell_none() -> None:
-    containers = [{"name": "app", "image": "podium.test/busybox:1.37", "command": ["sleep", "infinity"]}]
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": {"containers": containers}}
     with Cluster(f"spans-{os.getpid()}", nodes=1, tracing=True) as cluster:
-        trace = trace_pod(pod, cluster)
-        assert trace.outcome == "It is Ready."
-        assert not trace.missing
-        by_step = {
-            (step.component.rpartition("/")[2], step.verb): [f"{span.service} {span.name}" for span in step.spans]
-            for step in reversed(trace)
-        }
-        assert "apiserver Create" in by_step["kube-apiserver", "create"]
-        assert "kubelet syncPod" in by_step["kubelet", "sandbox"]
-        assert "containerd cri.sandbox.run" in by_step["containerd", "run sandbox"]
-        assert any("CreateContainer" in name for name in by_step["containerd", "create"])
-        assert any("StartContainer" in name for name in by_step["containerd", "start"])
-        for step in trace:
-            assert all(span.start <= span.end for span in step.spans)
+        traced_steps(cluster)
 
         # A collector that learners' Pods could reach would believe whatever they say. It greets whom it hears.
         greeting = f"sleep 2 | busybox nc -w 5 {network.GATEWAY} {network.SPANS_PORT} | wc -c"
@@ -84,3 +84,27 @@ def test_steps_have_their_spans_and_pods_can_tell_none() -> None:
         cluster.reset()
         assert cluster.tracing
         wait_until(lambda: any(span["host"] for span in cluster.spans()), "a node's first span", limit=60)
+
+
+@pytest.mark.kind
+@pytest.mark.bundle
+def test_nodes_in_kind_tell_spans_and_the_collector_ends_with_them() -> None:
+    with Cluster(f"spans-{os.getpid()}", nodes=1, backend="kind", tracing=True) as cluster:
+        traced_steps(cluster)
+        cluster.add_node()
+        wait_until(lambda: any(span["host"] == "node-2" for span in cluster.spans()), "node-2's first span", limit=60)
+        [collector] = collectors(cluster)
+        folder = paths.state_dir() / cluster.name / "spans"
+        assert {stat.S_IMODE((folder / name).stat().st_mode) for name in (spans.SOCKET, spans.LOG)} == {0o600}
+    wait_until(lambda: not Path(f"/proc/{collector}").exists(), "the collector to end", limit=30)
+
+
+def collectors(cluster: Cluster) -> list[int]:
+    """The processes that collect this cluster's spans."""
+    folder = paths.state_dir() / cluster.name / "spans"
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            if spans.__name__.encode() in (process / "cmdline").read_bytes() and (process / "cwd").readlink() == folder:
+                found.append(int(process.name))
+    return found
