@@ -22,6 +22,8 @@ from podium.errors import PodiumError
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 CLIENTS = ("kube-controller-manager", "kube-scheduler")
 """What starts when the API server is ready: earlier, each would only wait, and look again a second later."""
+SLACK_MS = 20
+"""Milliseconds by which their timers may be late: they sleep in hundreds of small pieces each second."""
 ADD_ONS = "add-ons"
 """What starts when the nodes are ready, adds the rest of the cluster's manifests, and ends."""
 
@@ -314,13 +316,20 @@ def processes(bundle: Bundle, ports: Ports, tracing: bool = False) -> list[dict[
     return [
         {"name": "netd", "argv": argv(bundle.program("podium-netd"), net), "log": "logs/netd.log", "group": "network"},
         *([collector] if tracing else []),
-        {"name": "etcd", "argv": argv(bundle.program("etcd"), etcd), "log": "logs/etcd.log", "env": lean},
+        {
+            "name": "etcd",
+            "argv": argv(bundle.program("etcd"), etcd),
+            "log": "logs/etcd.log",
+            "env": lean,
+            "slack_ms": SLACK_MS,
+        },
         *(
             {
                 "name": name,
                 "argv": argv(bundle.program(name), flags),
                 "log": f"logs/{name}.log",
                 "env": utc | spans.DELAY if name == "kube-apiserver" else lean,
+                "slack_ms": SLACK_MS,
                 "wanted": name not in CLIENTS,
             }
             for name, flags in (

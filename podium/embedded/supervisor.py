@@ -30,7 +30,7 @@ from typing import Any
 
 SHORTEST, LONGEST = 0.5, 10.0  # seconds between the end of a process and its next start
 PATIENCE = 5.0  # seconds between SIGTERM and SIGKILL
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_TIMERSLACK = 1, 29
 
 
 def ask(folder: Path, **request: Any) -> Any:
@@ -83,6 +83,7 @@ class _Process:
     group: str = ""  # when a member of this group ends unasked …
     needs: str = ""  # … every process that needs the group is started anew
     wanted: bool = True  # False: it is started when that is asked for
+    slack_ms: int = 0  # how late its timers may be, so that several end together; 0: as late as its parent's
     once: bool = False  # its work is done, and it is forgotten, when it ends with exit status 0
 
     running: "subprocess.Popen[bytes] | None" = None
@@ -174,7 +175,7 @@ class _Supervisor:
             try:
                 process.running = subprocess.Popen(
                     process.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | process.env,
-                    start_new_session=True, preexec_fn=partial(_die_with, os.getpid()),
+                    start_new_session=True, preexec_fn=partial(_prepare, os.getpid(), process.slack_ms),
                 )  # fmt: skip
             except OSError as error:
                 process.last_exit = str(error)
@@ -265,8 +266,10 @@ class _Supervisor:
         return None
 
 
-def _die_with(parent: int) -> None:
+def _prepare(parent: int, slack_ms: int) -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if slack_ms:
+        _LIBC.prctl(_PR_SET_TIMERSLACK, ctypes.c_ulong(slack_ms * 1_000_000))
     if os.getppid() != parent:
         os._exit(1)
 

@@ -86,6 +86,15 @@ def test_one_that_ignores_sigterm_is_killed(start: Start) -> None:
     assert _report(folder, "deaf")["last_exit"] == "killed by SIGKILL"
 
 
+def test_timers_may_be_as_late_as_a_process_is_told(start: Start) -> None:
+    folder = start(_sleeper(slack_ms=20), _sleeper("prompt"))
+    late, prompt = (
+        int(Path(f"/proc/{_report(folder, n)['pid']}/timerslack_ns").read_text()) for n in ("sleeper", "prompt")
+    )
+    assert late == 20_000_000
+    assert prompt == int(Path("/proc/self/timerslack_ns").read_text())
+
+
 def test_a_program_that_is_missing_is_reported_and_tried_again(start: Start) -> None:
     folder = start({"name": "missing", "argv": ["/no/such/program"], "log": "log"})
     assert _report(folder, "missing")["state"] == "restarting"
