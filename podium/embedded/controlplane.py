@@ -23,7 +23,8 @@ COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-schedul
 CLIENTS = ("kube-controller-manager", "kube-scheduler")
 """What starts when the API server is ready: earlier, each would only wait, and look again a second later."""
 SLACK_MS = 20
-"""Milliseconds by which their timers may be late: they sleep in hundreds of small pieces each second."""
+"""Milliseconds by which timers may be late in etcd and the controller manager, which sleep in hundreds of small pieces
+each second. A request to the API server, or a Pod's way through the scheduler, would take longer."""
 ADD_ONS = "add-ons"
 """What starts when the nodes are ready, adds the rest of the cluster's manifests, and ends."""
 
@@ -329,7 +330,7 @@ def processes(bundle: Bundle, ports: Ports, tracing: bool = False) -> list[dict[
                 "argv": argv(bundle.program(name), flags),
                 "log": f"logs/{name}.log",
                 "env": utc | spans.DELAY if name == "kube-apiserver" else lean,
-                "slack_ms": SLACK_MS,
+                "slack_ms": SLACK_MS if name == "kube-controller-manager" else 0,
                 "wanted": name not in CLIENTS,
             }
             for name, flags in (
