@@ -1,9 +1,10 @@
 """Draw the Mermaid diagrams of the lessons and docs as SVG, for slides and the book, which are read without JupyterLab.
 
-JupyterLab itself draws them, in a headless Chromium: learners see the same. Run it (`make drawings`) when a diagram is
-new or has changed; the files belong into the repository.
+JupyterLab itself draws them, in a headless Chromium and in its own light theme: learners see the same. Run it
+(`make drawings`) when a diagram is new or has changed; the files belong into the repository.
 """
 
+import os
 import re
 import secrets
 import shutil
@@ -41,6 +42,7 @@ def draw(texts: list[str], folder: Path) -> list[str]:
         server = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0", "--ip=127.0.0.1",
              f"--IdentityProvider.token={token}"], cwd=folder, stderr=file,
+            env=os.environ | {"JUPYTERLAB_SETTINGS_DIR": str(folder)},  # whoever draws may like it dark
         )  # fmt: skip
     try:
         url = wait_until(

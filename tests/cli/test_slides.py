@@ -29,6 +29,8 @@ def test_every_diagram_has_its_drawing() -> None:
     pages += [page.read_text() for page in (COURSE.parent / "docs").glob("*.md")]
     wanted = {drawing(COURSE, text) for page in pages for text in DIAGRAM.findall(page)}
     assert wanted <= set((COURSE / "drawings").glob("*.svg")), "draw what is missing: make drawings"
+    for picture in wanted:
+        assert "#ECECFF" in picture.read_text(), f"{picture} is not of Mermaid's light theme, as slides and book are"
 
 
 def test_a_lesson_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
