@@ -22,7 +22,7 @@ WITHOUT = {
     "etcd": "the API server can neither read nor write: nothing can be changed. The containers run on.",
     "kube-scheduler": "new Pods get no node and stay Pending. Those that have one run on.",
     "kube-controller-manager": "nothing acts on a wish: a Deployment makes no Pods, a lost one is not replaced.",
-    "kubelet": "nobody starts, probes or reports this node's Pods; after about 50 seconds the node is NotReady.",
+    "kubelet": "nobody starts, probes or reports this node's Pods; after 40 to 50 seconds the node is NotReady.",
     "containerd": "no container of this node can be started or stopped. Those that run go on.",
     "kube-proxy": "this node's rules for Services grow old: new endpoints are not reached, lost ones still are.",
 }
