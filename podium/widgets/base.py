@@ -6,6 +6,7 @@ drawn, and what a click does. The front end (``base.js``) changes only what diff
 
 import atexit
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -360,7 +361,7 @@ class Live(anywidget.AnyWidget):
     @property
     def still(self) -> str:
         """The picture of this moment as HTML that needs no front end: for a web page, and for paper."""
-        picture = self.html.replace("<button", "<span class='podium-button'").replace("</button", "</span")
+        picture = re.sub(r"<button\b([^>]*)>", _unpressed, self.html).replace("</button", "</span")
         now = time.strftime("%H:%M:%S %Z")
         note = f'<p class="podium-note">A still picture, as it was at {now}.</p>'
         return f'<div class="podium"><style>{self._css}</style>{picture}{note}</div>'
@@ -369,6 +370,12 @@ class Live(anywidget.AnyWidget):
         """The live picture, and the still one for whoever has no front end."""
         data, metadata = super()._repr_mimebundle_(**arguments)
         return data | {"text/html": self.still}, metadata
+
+
+def _unpressed(button: re.Match[str]) -> str:
+    """A button that nobody can press: it looks like one, and keeps its own classes."""
+    attributes = button[1] if ' class="' in button[1] else button[1] + ' class=""'
+    return "<span" + attributes.replace(' class="', ' class="podium-button ', 1) + ">"
 
 
 _OPEN: "WeakSet[Live]" = WeakSet()

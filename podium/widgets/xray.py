@@ -106,7 +106,7 @@ class Inside:
 def read(text: str) -> Inside:
     """What ``xray.sh`` printed."""
     inside = Inside(time.monotonic(), {}, {})
-    for line in text.splitlines():
+    for line in filter(None, text.split("\n")):  # and at nothing else: a command may hold what else ends a line
         word, _, rest = line.partition(" ")
         folder, _, rest = rest.partition(" ")
         if word == "cgroup":

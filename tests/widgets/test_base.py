@@ -126,7 +126,7 @@ class Names(Live):
 
     def draw(self) -> str:
         names = [entry["metadata"]["name"] for entry in self.nodes.objects]
-        return button("click", names[0], ", ".join(names)) if names else "nothing"
+        return button("click", names[0], ", ".join(names), class_="name") if names else "nothing"
 
     def do_click(self, name: str) -> None:
         self.clicked.append(name)
@@ -258,6 +258,7 @@ def test_without_a_front_end_it_is_a_still_picture(names: Names) -> None:
     assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == names.model_id
     assert ">node-1</span>" in data["text/html"]
     assert "<button" not in data["text/html"]
+    assert 'class="podium-button name"' in data["text/html"]
     assert "<style>" in data["text/html"]
 
 

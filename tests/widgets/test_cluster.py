@@ -84,6 +84,8 @@ def test_the_xray_shows_what_the_kernel_has(cluster: Cluster, namespace: str) ->
         number = cluster.exec("two", ["readlink", "/proc/self/ns/net"], namespace, "writer").strip()
         shows(picture, number.removeprefix("net:[").removesuffix("]"), "⇄ shared by all", "≠ each its own")
         shows(picture, "of 64.0 MiB", "of 0.5 cores", "sleep 3600")
+        cluster.exec("two", ["sh", "-c", "sh -c 'sleep 4321\ntrue' >/dev/null 2>&1 &"], namespace, "writer")
+        shows(picture, "sleep 4321 true")
         shows(picture, "/data</code>, writable", "/usr/share/nginx/html</code>, read-only")
         cluster.kubectl("delete", "pod", "two", "-n", namespace, "--now")
         shows(picture, "gone: this is what it was", "sleep 3600")
