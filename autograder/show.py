@@ -1,6 +1,7 @@
 """A result as a learner sees it: a table in a notebook, lines in a terminal, JSON for a program."""
 
 import html
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +88,12 @@ class Report:
 
 
 def _row(tag: str, cells: tuple[str, ...]) -> str:
-    return "<tr>" + "".join(f'<{tag} style="{_STYLE}">{html.escape(cell)}</{tag}>' for cell in cells) + "</tr>"
+    return "<tr>" + "".join(f'<{tag} style="{_STYLE}">{_unbroken(cell)}</{tag}>' for cell in cells) + "</tr>"
+
+
+def _unbroken(text: str) -> str:
+    """As HTML, in which no line ends within an option of a command."""
+    return re.sub(r"(?<!\S)-\S+", r'<span style="white-space: nowrap">\g<0></span>', html.escape(text))
 
 
 def _mark(holds: bool) -> str:

@@ -1,17 +1,21 @@
-"""The learner's way in a browser, from the address to a lesson, in a small window and by keyboard alone.
+"""The learner's whole way in a browser, from the address to the file that is handed in.
 
 Screenshots are left in ``build/screenshots``, for a person to look at.
 """
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from podium.jupyter import START_PAGE
+from podium.jupyter import CONFIG, START_PAGE
 from tests.browser import LIMIT, chromium, podium_lab
 
 pytestmark = [pytest.mark.all, pytest.mark.bundle]
@@ -20,6 +24,16 @@ expect.set_options(timeout=1000 * LIMIT)
 REPOSITORY = Path(__file__).parents[2]
 SHOTS = REPOSITORY / "build/screenshots"
 NAME = "learner-test"
+LESSON, LAB = "05-how-a-pod-is-created", "02-first-pod"
+LONG = 900  # seconds for a lesson, and for a command of nbgrader
+WRONG = """apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec: {containers: [{name: nginx, image: podium.test/nginx:1.26}]}
+"""
+RIGHT = WRONG.replace("{name: web}", "{name: web, labels: {app: web}}")
+ANSWER = """The *scheduler*, of course. [Look](javascript:document.title='caught'),
+<script>document.title='caught'</script><img src=x onerror="document.title='caught'">"""
 
 
 class Learner:
@@ -67,14 +81,58 @@ class Learner:
         """Wait until the kernel of a notebook that is seen can be given work: the status bar says so."""
         expect(self.page.locator("#jp-main-statusbar")).to_have_text(re.compile(rf"\| Idle.*{name}", re.DOTALL))
 
+    def run(self, number: int, text: str = "") -> Locator:
+        """Run a cell, with another text if one is given, wait until it has ended, and return the cell."""
+        cell = self.notebook.locator(".jp-Notebook-cell").nth(number)
+        prompt = cell.locator(".jp-InputPrompt")
+        before = prompt.inner_text().strip()
+        prompt.click()
+        if text:
+            self.page.keyboard.press("Enter")
+            self.page.keyboard.press("Control+a")
+            self.page.keyboard.insert_text(text)
+        self.page.keyboard.press("Control+Enter")
+        if before:  # a code cell: its number rises
+            expect(prompt).to_have_text(re.compile(rf"^(?!{re.escape(before)})\[\d+\]:$"))
+        return cell
 
-@pytest.fixture
-def learner(tmp_path: Path) -> Iterator[Learner]:
-    """A learner who has just opened the address."""
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An instructor's folder, and in it the learner's: the lessons, and a lab as it is handed out."""
     SHOTS.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(REPOSITORY / "course", tmp_path / "course")
-    own = {"PODIUM_CLUSTER": NAME, "PODIUM_BACKEND": "embedded", "PODIUM_STATE": str(tmp_path / "state")}
-    with podium_lab(tmp_path, **own) as address, chromium() as browser:
+    folder = tmp_path_factory.mktemp("course")
+    shutil.copytree(REPOSITORY / "labs/source" / LAB, folder / "source" / LAB)
+    shutil.copy(REPOSITORY / "labs/nbgrader_config.py", folder)
+    nbgrader(folder, "generate_assignment", LAB)
+    shutil.copytree(folder / "release", folder / "learner/labs/release")
+    shutil.copytree(REPOSITORY / "course", folder / "learner/course", ignore=shutil.ignore_patterns("instructor"))
+    return folder
+
+
+def own(folder: Path) -> dict[str, str]:
+    """What makes the cluster, and what is known of progress, this test's own."""
+    return {"PODIUM_CLUSTER": NAME, "PODIUM_BACKEND": "embedded", "PODIUM_STATE": str(folder / "state")}
+
+
+def nbgrader(folder: Path, *arguments: str | Path) -> str:
+    """What is said to whoever types this command of nbgrader in a terminal of JupyterLab."""
+    environment = os.environ | own(folder) | {
+        "JUPYTER_CONFIG_DIR": str(folder / ".config"), "JUPYTER_CONFIG_PATH": str(CONFIG),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "nbgrader", *arguments], cwd=folder, env=environment, capture_output=True, text=True,
+        timeout=LONG, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def learner(course: Path) -> Iterator[Learner]:
+    """A learner who has just opened the address, in a small window."""
+    with podium_lab(course / "learner", **own(course)) as address, chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 720})
         page.goto(address)
         yield Learner(page)
@@ -104,3 +162,74 @@ def test_the_start_page_leads_to_the_lesson_by_keyboard_alone(learner: Learner) 
     learner.tab_to(learner.notebook.get_by_role("link", name="05 · How a Pod is created"))
     page.keyboard.press("Enter")
     expect(learner.notebook.get_by_role("heading", name="05 · How a Pod is created")).to_be_visible()
+
+
+def test_the_lesson_runs_and_a_pod_stays_pending_without_the_scheduler(learner: Learner) -> None:
+    page, cells = learner.page, learner.notebook.locator(".jp-Notebook-cell")
+    learner.wait_for_kernel(LESSON)
+    learner.command("Run All Cells")
+    ended = learner.notebook.locator(".jp-OutputArea-output", has_text="No Pod of this lesson is left")
+    expect(ended).to_have_count(1, timeout=1000 * LONG)
+    expect(learner.notebook.locator("[data-mime-type='application/vnd.jupyter.stderr']")).to_have_count(0)
+    heading = learner.notebook.get_by_role("heading", name="And what no request shows")
+    heading.evaluate("heading => heading.scrollIntoView()")
+    learner.shoot("4-lesson")
+
+    last = cells.count()
+    for _ in range(2):
+        cells.last.locator(".jp-InputPrompt").click()
+        page.keyboard.press("b")
+    picture = learner.run(last, "import podium.widgets\n\npodium.widgets.Map()").get_by_role("region", name="Map")
+    picture.locator("[data-key='kube-scheduler']").click()
+    picture.get_by_role("button", name="Stop kube-scheduler").click()
+    expect(learner.state).to_contain_text("not running: kube-scheduler")
+    learner.run(last + 1, "%kubectl run lonely --image=podium.test/busybox:1.37 -- sleep 600")
+    pending = picture.get_by_role("button", name="Pod default/lonely: Pending")
+    for theme in ("Light", "Dark"):
+        learner.command(f"Use Theme: JupyterLab {theme}")
+        expect(page.locator(f"body[data-jp-theme-light={'true' if theme == 'Light' else 'false'}]")).to_be_attached()
+        pending.scroll_into_view_if_needed()
+        learner.shoot(f"5-no-scheduler-{theme.lower()}")
+    picture.get_by_role("button", name="Start kube-scheduler").click()
+    expect(picture.get_by_role("button", name="Pod default/lonely: Running")).to_be_visible()
+    learner.run(last + 1, "%kubectl delete pod lonely --now")
+
+
+def test_a_lab_is_checked_mended_and_handed_in(learner: Learner, course: Path) -> None:
+    page = learner.page
+    learner.command("Start Page")
+    start = learner.notebook.locator(".podium-start")
+    expect(start).to_contain_text("done ✓")  # the lesson that was run
+    learner.shoot("6-progress-dark")
+    start.get_by_role("link", name="Lab 02: First Pod").last.click()
+    expect(learner.notebook.get_by_role("heading", name="Lab 02: First Pod")).to_be_visible()
+    learner.wait_for_kernel(LAB)
+
+    released = nbformat.read(course / "release" / LAB / f"{LAB}.ipynb", as_version=4)
+    number = {cell.id: index for index, cell in enumerate(released.cells)}
+    expect(learner.run(number["setup"])).to_contain_text("node-2")
+    learner.run(number["manifest"], f"%%writefile web.yaml\n{WRONG}")
+    learner.run(number["apply"], 'kubectl("apply --filename web.yaml")')
+    expect(learner.run(number["check-1"])).to_contain_text("Hint 1 of")
+    check = learner.run(number["check-1"])
+    expect(check).to_contain_text("Hint 2 of")
+    check.scroll_into_view_if_needed()
+    learner.shoot("7-failed-check-dark")
+    learner.command("Use Theme: JupyterLab Light")
+    learner.run(number["manifest"], f"%%writefile web.yaml\n{RIGHT}")
+    learner.run(number["apply"])
+    expect(learner.run(number["check-1"])).to_contain_text("4 of 4 points")
+    check.scroll_into_view_if_needed()
+    learner.shoot("8-passed-check")
+    learner.run(number["prediction"], ANSWER)
+
+    learner.notebook.get_by_role("button", name="Download Submission").first.click()
+    page.locator(".jp-Dialog input").fill("ada")
+    learner.shoot("9-download")
+    archive = course / "downloaded" / LAB / "archive"
+    with page.expect_download() as download:
+        page.locator(".jp-Dialog .jp-mod-accept").click()
+    assert download.value.suggested_filename == f"{LAB}-ada.zip"
+    download.value.save_as(archive / f"{LAB}-ada.zip")
+    learner.command("Start Page")
+    expect(start.get_by_role("row", name="Lab 02: First Pod")).to_contain_text("4 of 23 points")
