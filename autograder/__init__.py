@@ -8,12 +8,13 @@ Example:
     >>> end("02")                # doctest: +SKIP
 """
 
+import sys
 from collections import Counter
 
 from IPython.display import display
 
 from autograder.checks import judge
-from autograder.cluster import begin, connect, end, prepare
+from autograder.cluster import begin, connect, end, prepare, validating
 from autograder.show import Report
 from podium.jupyter.progress import record
 
@@ -42,7 +43,7 @@ def grade(task_id: str) -> float:
     """Judge a task for nbgrader: show the report and return the points.
 
     As the last expression of an autograded cell, the number is what nbgrader takes for partial credit; a cell that
-    raises or runs out of time gets none.
+    raises or runs out of time gets none. ``nbgrader validate`` shows the report of what does not hold.
 
     Args:
         task_id: The task's id, such as ``02.1``.
@@ -51,5 +52,8 @@ def grade(task_id: str) -> float:
         UsageError: There is no such task, or a person marks it.
     """
     result = judge(task_id)
-    display(Report(result))
+    if validating() and result.points < result.of:
+        print(Report(result), file=sys.stderr)  # nbgrader tells nothing else of what a cell shows
+    else:
+        display(Report(result))
     return float(result.points)

@@ -15,6 +15,7 @@ from nbconvert.exporters.exporter import ResourcesDict
 from nbconvert.filters.markdown_mistune import InvalidNotebook
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
+from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from autograder.grading import fresh_clusters, run
@@ -30,14 +31,17 @@ class Restored(NbGraderPreprocessor):
 
     def preprocess(self, nb: NotebookNode, resources: ResourcesDict) -> tuple[NotebookNode, ResourcesDict]:
         """Restore one submission."""
-        tasks = {task.grade_id: task for task in find_lab(resources["nbgrader"]["assignment"]).tasks}
+        about = resources["nbgrader"]
+        tasks = {task.grade_id: task for task in find_lab(about["assignment"]).tasks}
+        with Gradebook(about["db_url"]) as book:
+            released = {cell.name for cell in book.find_notebook(about["notebook"], about["assignment"]).source_cells}
         seen = set()
         for cell in reversed(nb.cells):  # of several cells with one name the last one counts
             told = cell.metadata.pop("nbgrader", None)
             name = told.get("grade_id") if isinstance(told, dict) else None
             task = tasks.get(name) if isinstance(name, str) else None
             expected = "markdown" if task and task.manual else "code"
-            if not isinstance(name, str) or name in seen or cell.cell_type != expected:
+            if not isinstance(name, str) or name not in released - seen or cell.cell_type != expected:
                 continue
             seen.add(name)
             cell.metadata["nbgrader"] = _graded(task) if task else _other(name, bool(told.get("locked")))

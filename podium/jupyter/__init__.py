@@ -9,7 +9,8 @@ if TYPE_CHECKING:
 CONFIG = Path(__file__).parent / "config"
 """A folder for ``JUPYTER_CONFIG_PATH``: it turns the server extension on, and announcements off, for JupyterLab would
 ask each learner about news, over the lesson's text
-(https://jupyterlab.readthedocs.io/en/stable/user/announcements.html)."""
+(https://jupyterlab.readthedocs.io/en/stable/user/announcements.html). Off, too, is nbgrader's *Validate*, which would
+stand above every notebook, lessons included, and hold up the whole server until the last cell has ended."""
 
 SHARE = Path(__file__).parent / "share"
 """A folder for ``JUPYTER_PATH``: the extension of JupyterLab, and the Python kernel with Podium's magics."""

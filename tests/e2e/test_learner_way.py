@@ -1,4 +1,4 @@
-"""The learner's whole way in a browser, from the address to the file that is handed in.
+"""The learner's whole way in a browser, from the address to the file that is handed in; then the instructor's.
 
 Screenshots are left in ``build/screenshots``, for a person to look at.
 """
@@ -233,3 +233,50 @@ def test_a_lab_is_checked_mended_and_handed_in(learner: Learner, course: Path) -
     download.value.save_as(archive / f"{LAB}-ada.zip")
     learner.command("Start Page")
     expect(start.get_by_role("row", name="Lab 02: First Pod")).to_contain_text("4 of 23 points")
+
+
+def test_validate_says_what_a_grader_would(learner: Learner, course: Path) -> None:
+    said = {}
+    for edition in ("release", "source"):
+        lab = nbformat.read(course / edition / LAB / f"{LAB}.ipynb", as_version=4)
+        end = [cell.id for cell in lab.cells].index("prediction")
+        lab.cells = lab.cells[: end + 1]  # the first three tasks
+        nbformat.write(lab, course / "learner" / f"{edition}.ipynb")
+        said[edition] = nbgrader(course, "validate", course / "learner" / f"{edition}.ipynb")
+    assert "VALIDATION FAILED ON 3 CELL(S)" in said["release"]
+    assert "✗ 0/1 There is a Pod clock that becomes Ready" in said["release"]
+    assert "You did not provide a response." in said["release"]
+    assert "Success!" in said["source"]
+
+
+def test_the_instructor_collects_grades_and_gives_feedback(learner: Learner, course: Path) -> None:
+    nbgrader(course, "zip_collect", LAB)
+    nbgrader(course, "autograde", LAB)
+    page = learner.page.context.browser.new_page(viewport={"width": 1280, "height": 720})
+    page.set_default_timeout(1000 * LIMIT)
+    page.route(re.compile("^https:"), lambda route: route.abort())  # formulas would come from there
+    with podium_lab(course, **own(course)) as address:
+        page.goto(address)
+        page.goto(f"{address.partition('/lab')[0]}/formgrader/gradebook/{LAB}/{LAB}")
+        submission = page.get_by_role("link", name="Submission #1")
+        submission.wait_for()
+        page.screenshot(path=SHOTS / "10-formgrader.png")
+        submission.click()
+        expect(page.locator("input[id='02-1']")).to_have_attribute("placeholder", "4")
+        page.locator("input[id='02-1']").scroll_into_view_if_needed()
+        page.screenshot(path=SHOTS / "11-marks.png")
+        answer = page.locator(".nbgrader_cell", has=page.locator("input[id='02-3']"))
+        expect(answer).to_contain_text("The scheduler, of course.")
+        answer.get_by_text("Look", exact=True).click()
+        with page.expect_response("**/api/grade/*"):
+            page.locator("input[id='02-3']").fill("2.5")
+            page.keyboard.press("Tab")
+        answer.scroll_into_view_if_needed()
+        page.screenshot(path=SHOTS / "12-marked.png")
+        assert page.title() != "caught"
+        assert not answer.locator("script, [href^=javascript], [onerror]").count()
+    nbgrader(course, "generate_feedback", LAB)
+    page.goto((course / f"feedback/ada/{LAB}/{LAB}.html").as_uri())
+    expect(page.locator("body")).to_contain_text("02.1 A Pod from a manifest: 4 of 4 points")
+    expect(page.locator("body")).to_contain_text("(Score: 6.5 / 26.0)")
+    page.screenshot(path=SHOTS / "13-feedback.png")

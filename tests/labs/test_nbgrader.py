@@ -146,7 +146,7 @@ def _cheat(notebook: NotebookNode) -> None:
     """Edit what nbgrader wrote about the cells: each of these alone makes it give up, ask a person or give points."""
     edits = {
         "02-1": {"points": 400}, "02-2": {"solution": True}, "02-4": {"schema_version": 99}, "02-5": {"grade": False},
-        "manifest": {"schema_version": 0}, "apply": "4.0",
+        "manifest": {"schema_version": 0}, "apply": "4.0", "setup": {"grade_id": "of-another-lab"},
     }  # fmt: skip
     for cell in notebook.cells:
         told = cell.metadata.get("nbgrader", {})
