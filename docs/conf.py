@@ -39,7 +39,7 @@ html_css_files = ["book.css"]
 html_static_path = ["static"]
 html_show_sphinx = False
 
-myst_enable_extensions = ["substitution", "tasklist"]
+myst_enable_extensions = ["attrs_inline", "substitution", "tasklist"]
 myst_heading_anchors = 3
 suppress_warnings = ["mystnb.unknown_mime_type"]  # a live picture: its still one stands beside it, and is shown
 
@@ -100,10 +100,19 @@ def hand_out_labs() -> None:
 
 
 def draw_diagrams(app: Sphinx, page: str, source: list[str]) -> None:
-    """Put the drawing of each Mermaid diagram in its place: a browser would get Mermaid from the web."""
+    """Put the drawing of each Mermaid diagram in its place: a browser would get Mermaid from the web.
+
+    As wide as it was drawn, so that the text in it is as large as the text around it.
+    """
+
+    def picture(match: re.Match[str]) -> str:
+        path = drawing(COURSE, match[1])
+        width = re.search(r'<svg[^>]*\sviewBox="\S+ \S+ (\S+)', path.read_text())
+        assert width
+        return f"![](/{path.relative_to(ROOT)}){{width={round(float(width[1]))}px}}\n"
 
     def drawn(text: str) -> str:
-        return DIAGRAM.sub(lambda match: f"![](/{drawing(COURSE, match[1]).relative_to(ROOT)})\n", text)
+        return DIAGRAM.sub(picture, text)
 
     if app.env.doc2path(page).suffix != ".ipynb":
         source[0] = drawn(source[0])

@@ -467,17 +467,26 @@ class Cluster:
             etcd's answers as they come, each with its ``Events``. They end with the block.
         """
         command, folder = self._backend.etcdctl()
+        ended = False
+
+        def answers() -> Iterator[dict[str, Any]]:
+            try:
+                yield from map(json.loads, watching.stdout or ())
+            except ValueError:  # closed while it was read, or half a line
+                if not ended:
+                    raise
+
         with subprocess.Popen(
             # It reads its orders from standard input, and so it ends with this process, however this one ends.
             [*command, "watch", "--interactive", "--write-out=json"], cwd=folder, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         ) as watching:  # fmt: skip
             assert watching.stdin
-            assert watching.stdout
             try:
                 print(f"watch --prefix {prefix} --rev={revision}", file=watching.stdin, flush=True)
-                yield map(json.loads, watching.stdout)
+                yield answers()
             finally:
+                ended = True
                 watching.kill()
 
     def status(self) -> dict[str, Any]:

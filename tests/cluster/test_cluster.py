@@ -308,3 +308,11 @@ def test_a_node_is_added_and_removed_while_the_cluster_runs(cluster: Cluster, na
 def test_a_number_of_nodes_out_of_range_is_bad_usage(count: int) -> None:
     with pytest.raises(UsageError, match="1 to 5 nodes"):
         Cluster("never", nodes=count).up()
+
+
+@pytest.mark.both
+def test_a_watch_of_the_store_ends_with_its_block(cluster: Cluster) -> None:
+    newest = json.loads(cluster.etcd("get", "/registry/health", "--write-out=json"))["header"]["revision"]
+    with cluster.etcd_watch("/registry/", newest) as answers:
+        assert next(answers)["Events"]
+    assert not list(answers)
