@@ -69,7 +69,7 @@ def runs() -> Iterator[Any]:
 def test_lesson_runs(lesson: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each on the cluster that those before it have used: after any other lesson, it must run as on a fresh one."""
     before = left_over(cluster)
-    run(lesson, cluster, monkeypatch)
+    assert "Traceback (most recent call last)" not in outputs(run(lesson, cluster, monkeypatch))  # of a thread
     assert left_over(cluster) <= before
     assert all(component.state == "running" for component in cluster.components.values())
     assert not cluster.kubectl("get", "nodes", "--output=name", "--field-selector=spec.unschedulable=true")
