@@ -5,7 +5,7 @@ export PYTHONUNBUFFERED := 1
 
 SPHINX := sphinx-build -q -W --keep-going
 
-.PHONY: help lab test test-all test-long test-labs test-kind test-kind-long lessons kind-image browser demo book book-draft drawings setup lint lock clean
+.PHONY: help lab test test-all test-long test-labs test-kind test-kind-long conformance lessons kind-image browser demo book book-draft drawings setup lint lock clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -34,6 +34,9 @@ test-kind: setup kind-image ## the kind backend; as root, with a container engin
 
 test-kind-long: setup kind-image ## what is left of the tests in kind: every lesson, every lab, traces, live pictures
 	$(IN_KIND) pytest -m "kind and all"
+
+conformance: setup ## upstream's conformance tests, two hours; or some: make conformance FOCUS=sig-apps
+	python -m tests.conformance "$(FOCUS)"
 
 BACKEND := embedded
 lessons: setup $(if $(filter kind,$(BACKEND)),kind-image) ## every lesson, from top to bottom; in kind: make lessons BACKEND=kind
