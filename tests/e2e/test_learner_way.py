@@ -138,7 +138,15 @@ def learner(course: Path) -> Iterator[Learner]:
         yield Learner(page)
 
 
-def test_the_start_page_leads_to_the_lesson_by_keyboard_alone(learner: Learner) -> None:
+def test_the_whole_way(learner: Learner, course: Path) -> None:
+    reach_the_lesson_by_keyboard_alone(learner)
+    run_the_lesson_and_stop_the_scheduler(learner)
+    check_mend_and_hand_in_a_lab(learner, course)
+    validate_as_the_grader_would(course)
+    collect_grade_and_give_feedback(learner, course)
+
+
+def reach_the_lesson_by_keyboard_alone(learner: Learner) -> None:
     page = learner.page
     learner.notebook.get_by_role("heading", name="Podium: start here").wait_for()
     learner.shoot("1-arrival")
@@ -164,7 +172,7 @@ def test_the_start_page_leads_to_the_lesson_by_keyboard_alone(learner: Learner) 
     expect(learner.notebook.get_by_role("heading", name="05 · How a Pod is created")).to_be_visible()
 
 
-def test_the_lesson_runs_and_a_pod_stays_pending_without_the_scheduler(learner: Learner) -> None:
+def run_the_lesson_and_stop_the_scheduler(learner: Learner) -> None:
     page, cells = learner.page, learner.notebook.locator(".jp-Notebook-cell")
     learner.wait_for_kernel(LESSON)
     learner.command("Run All Cells")
@@ -195,7 +203,7 @@ def test_the_lesson_runs_and_a_pod_stays_pending_without_the_scheduler(learner: 
     learner.run(last + 1, "%kubectl delete pod lonely --now")
 
 
-def test_a_lab_is_checked_mended_and_handed_in(learner: Learner, course: Path) -> None:
+def check_mend_and_hand_in_a_lab(learner: Learner, course: Path) -> None:
     page = learner.page
     learner.command("Start Page")
     start = learner.notebook.locator(".podium-start")
@@ -235,21 +243,7 @@ def test_a_lab_is_checked_mended_and_handed_in(learner: Learner, course: Path) -
     expect(start.get_by_role("row", name="Lab 02: First Pod")).to_contain_text("4 of 23 points")
 
 
-def test_validate_says_what_a_grader_would(learner: Learner, course: Path) -> None:
-    said = {}
-    for edition in ("release", "source"):
-        lab = nbformat.read(course / edition / LAB / f"{LAB}.ipynb", as_version=4)
-        end = [cell.id for cell in lab.cells].index("prediction")
-        lab.cells = lab.cells[: end + 1]  # the first three tasks
-        nbformat.write(lab, course / "learner" / f"{edition}.ipynb")
-        said[edition] = nbgrader(course, "validate", course / "learner" / f"{edition}.ipynb")
-    assert "VALIDATION FAILED ON 3 CELL(S)" in said["release"]
-    assert "✗ 0/1 There is a Pod clock that becomes Ready" in said["release"]
-    assert "You did not provide a response." in said["release"]
-    assert "Success!" in said["source"]
-
-
-def test_the_instructor_collects_grades_and_gives_feedback(learner: Learner, course: Path) -> None:
+def collect_grade_and_give_feedback(learner: Learner, course: Path) -> None:
     nbgrader(course, "zip_collect", LAB)
     nbgrader(course, "autograde", LAB)
     page = learner.page.context.browser.new_page(viewport={"width": 1280, "height": 720})
@@ -280,3 +274,17 @@ def test_the_instructor_collects_grades_and_gives_feedback(learner: Learner, cou
     expect(page.locator("body")).to_contain_text("02.1 A Pod from a manifest: 4 of 4 points")
     expect(page.locator("body")).to_contain_text("(Score: 6.5 / 26.0)")
     page.screenshot(path=SHOTS / "13-feedback.png")
+
+
+def validate_as_the_grader_would(course: Path) -> None:
+    said = {}
+    for edition in ("release", "source"):
+        lab = nbformat.read(course / edition / LAB / f"{LAB}.ipynb", as_version=4)
+        end = [cell.id for cell in lab.cells].index("prediction")
+        lab.cells = lab.cells[: end + 1]  # the first three tasks
+        nbformat.write(lab, course / "learner" / f"{edition}.ipynb")
+        said[edition] = nbgrader(course, "validate", course / "learner" / f"{edition}.ipynb")
+    assert "VALIDATION FAILED ON 3 CELL(S)" in said["release"]
+    assert "✗ 0/1 There is a Pod clock that becomes Ready" in said["release"]
+    assert "You did not provide a response." in said["release"]
+    assert "Success!" in said["source"]

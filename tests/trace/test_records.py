@@ -1,6 +1,8 @@
 """Reading the records, by lines that real components wrote."""
 
-from podium.trace import containerd, klog
+import pytest
+
+from podium.trace import clocks, containerd, klog
 from podium.trace.model import Step, Trace
 
 SCHEDULER = """\
@@ -85,6 +87,27 @@ def test_a_step_stands_after_its_cause() -> None:
     trace.fill([third, second, first])
     assert list(trace) == [first, second, third]
     assert [row["cause"] for row in trace.rows()] == [None, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("told", "heard", "behind"),
+    [
+        (10.3, 9.99, 0.0),  # the event was told late: that says nothing of the clock
+        (10.5, 10.4, 0.4),  # what was done at 10.0 by the node's clock was asked for at 10.4
+        (9.9, 9.8, -0.1),
+    ],
+)
+def test_clocks_agree_as_far_as_the_records_allow(told: float, heard: float, behind: float) -> None:
+    asked = {"by": "node-1/kubelet", "facts": {"first": True, "told": ("Pulled", "x")}}
+    requests = [
+        Step("kube-apiserver", "event", "", told, told, "", "", {}, **asked),
+        Step("kube-apiserver", "bind", "", heard, heard, "", "", {}, facts={"name": "web"}),
+    ]
+    lines = [
+        klog.Line(10.0, "Event occurred", ' reason="Pulled" message="x"'),
+        klog.Line(10.0, "SyncLoop ADD", ' pods=["default/web"]'),
+    ]
+    assert clocks.offset("node-1", lines, requests) == pytest.approx(behind)
 
 
 def test_a_trace_without_steps_can_be_shown() -> None:
