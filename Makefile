@@ -52,8 +52,8 @@ browser: .venv/set-up ## what tests in a browser need: chromium, and axe-core, w
 	apt-get install --quiet --quiet --yes --no-install-recommends $$program; done
 	@npm ci --silent --ignore-scripts --prefix tests/axe
 
-MINUTES := 2
 .PHONY: test-binder
+test-binder: MINUTES := 2
 test-binder: setup ## what Binder builds, used as a session for MINUTES=2; as root, with an engine of its own as for test-kind
 	@command -v mmdebstrap >/dev/null || apt-get install --yes --no-install-recommends mmdebstrap
 	python -m tests.binder.replaced build/binder # here: with-dockerd has no network
