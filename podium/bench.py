@@ -251,7 +251,9 @@ def _container_group(cluster: Cluster, controller: str, names: Sequence[str]) ->
     found = engine.find()
     container = found.call("ps", "--quiet", "--filter", f"name={cluster.name}-").strip()
     pid = int(found.call("inspect", "--format", "{{.State.Pid}}", container))
-    files = (group / name for group in control_groups(pid, controller) for name in names)
+    # The first process moves into a group below that of its container, which is the one with the container's number.
+    groups = (group for group in control_groups(pid, controller) if container in group.name)
+    files = (group / name for group in groups for name in names)
     return next(file for file in files if file.exists()).read_text()
 
 
