@@ -47,7 +47,7 @@ _RUN = (
 )  # fmt: skip
 
 _ETCDCTL = """
-exec "/proc/$(pidof etcd)/root/usr/local/bin/etcdctl" --endpoints=https://127.0.0.1:2379 \
+exec nsenter --target "$(pidof etcd)" --mount etcdctl --endpoints=https://127.0.0.1:2379 \
     --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt \
     --key=/etc/kubernetes/pki/etcd/server.key "$@"
 """

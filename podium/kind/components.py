@@ -4,6 +4,7 @@ All kinds answer to the same names: see :class:`podium.cluster.Component`.
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +30,7 @@ Run = Callable[..., tuple[int, bytes, bytes]]
 Kubectl = Callable[..., str]
 
 
-class _Component:
+class _Component(ABC):
     """What the components of a node in kind have in common.
 
     Args:
@@ -50,9 +51,9 @@ class _Component:
             raise PodiumError(f"{self.name}: {argv[0]} on {self.node} ended with {status}: {words}")
         return out.decode(errors="replace")
 
+    @abstractmethod
     def report(self) -> dict[str, Any]:
         """Its name, state, pid, restarts, last_exit and since (seconds since 1970)."""
-        raise NotImplementedError
 
     state = property(lambda self: self.report()["state"], doc="``running``, ``restarting`` or ``stopped``.")
     restarts = property(lambda self: self.report()["restarts"], doc="How often it was started again, unasked.")
@@ -70,7 +71,7 @@ class _Component:
         pid = self.pid
         if not pid:
             raise PodiumError(f"{self.name} does not run.", f"Start it: podium component {self.name} start")
-        return self._said(f"/proc/{pid}/root/usr/local/bin/{self._program}", "--version").strip()
+        return self._said(f"/proc/{pid}/exe", "--version").strip()
 
     def _fetch(self, address: str) -> str:
         """What an address answers, seen from the node."""
@@ -79,8 +80,8 @@ class _Component:
             return self._said(*_ASK, f"--server=https://{server}", "get", "--raw", f"/{path}")
         return self._said("curl", "--silent", "--show-error", "--fail", "--max-time", "10", address)
 
-    def _address(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _address(self) -> str: ...
 
     def health(self) -> bool:
         """Whether its own health check says ok."""
