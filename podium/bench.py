@@ -30,8 +30,8 @@ RELIST_S = 1.0  # a kubelet looks for containers that have started once in so ma
 UNITS = {
     "first_pod_s": "nothing to first Pod Ready, one node (s)",
     "node_s": "one more node (s)",
-    "reset_s": "reset to a pristine cluster (s)",
-    "down_s": "down (s)",
+    "reset_s": "reset to a pristine cluster, two nodes (s)",
+    "down_s": "down, two nodes (s)",
     "memory_mb": "memory charged, one node (MB)",
     "idle_cpu_percent": "idle, one node (% of a core)",
     "traced_percent": "a Pod gets Ready later with a trace on (%)",
@@ -119,27 +119,32 @@ def _plain_run(found: engine.Engine) -> dict[str, float]:
                 raise PodiumError(f"{program} {' '.join(arguments[:2])} failed: {done.stderr.strip()}")
             return not done.returncode
 
-        def create() -> None:
+        def create(nodes: int) -> None:
+            settings = config.plain(nodes, found.cgroup_version() == 1)
             call("kind", "create", "cluster", "--name", name, "--image", image, "--config=-", input=settings)
             if image != own:
                 call("kind", "load", "image-archive", "--name", name, str(here.images / "busybox.tar"))
             account = ("get", "serviceaccount", "default")
             wait_until(lambda: call("kubectl", *account, check=False), "the default service account", limit=60)
 
-        settings = config.plain(found.cgroup_version() == 1)
+        def delete() -> None:
+            call("kind", "delete", "cluster", "--name", name)
+
         try:
             began = time.monotonic()
-            create()
+            create(1)
             call("kubectl", "apply", "-f", "-", input=_POD)
             call("kubectl", "wait", "--for=condition=Ready", "pod/first", "--timeout=90s")
             first_pod = time.monotonic() - began
+            delete()
+            create(2)
             began = time.monotonic()
-            call("kind", "delete", "cluster", "--name", name)
-            create()
+            delete()
+            create(2)
             reset = time.monotonic() - began
         finally:
             began = time.monotonic()
-            call("kind", "delete", "cluster", "--name", name)
+            delete()
             down = time.monotonic() - began
     return {"first_pod_s": first_pod, "reset_s": reset, "down_s": down}
 

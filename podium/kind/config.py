@@ -80,10 +80,12 @@ def node_tracing(node: str) -> str:
     return "[Service]\n" + "".join(f"Environment={name}={value}\n" for name, value in variables.items())
 
 
-def plain(old_cgroups: bool) -> str:
-    """The configuration of a cluster as kind itself makes it, with only what this machine asks for, as YAML."""
+def plain(count: int, old_cgroups: bool) -> str:
+    """The configuration of so many nodes as kind itself makes them, with only what this machine asks for, as YAML."""
+    nodes = [{"role": "control-plane"}, *[{"role": "worker"}] * (count - 1)]
     patch = _patch("KubeletConfiguration", **_cgroups(old_cgroups))
-    return json.dumps({"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "kubeadmConfigPatches": [patch]})
+    made = {"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": nodes, "kubeadmConfigPatches": [patch]}
+    return json.dumps(made)
 
 
 def _control_plane(tracing: bool) -> dict[str, Any]:
