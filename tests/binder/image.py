@@ -5,6 +5,7 @@ pytest takes this file only where it is named: it needs an engine, and what repl
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -101,6 +102,12 @@ def test_learners_get_no_answers(session: Session) -> None:
     assert set(found) == {f"/home/jovyan/{path}" for path in lessons | labs}
     assert session.run("sh", "-c", "grep -rl 'BEGIN SOLUTION' /home/jovyan /opt/podium --include=*.ipynb || true") == ""
     assert session.run("sh", "-c", "ls -d /home/jovyan/labs/* /opt/podium/labs || true") == "/home/jovyan/labs/release"
+
+
+def test_learners_get_no_tools_of_instructors(session: Session) -> None:
+    settings = re.search(r'"disabledExtensions": (\[.*?\])', session.ask("lab"))
+    assert settings
+    assert {"@jupyter/nbgrader", "@jupyterlab/apputils-extension:announcements"} <= set(json.loads(settings[1]))
 
 
 def test_the_cluster_survives_a_kernel(session: Session) -> None:
