@@ -73,7 +73,7 @@ def process(bundle: Bundle, number: int, memory_mb: int) -> dict[str, Any]:
         "quiet",
         "loglevel=4",
     ]
-    return {"name": name, "argv": kernel, "log": f"{name}/console.log", "needs": "network"}
+    return {"name": name, "argv": kernel, "log": f"{name}/console.log", "needs": "network", "bound": True}
 
 
 def write_settings(folder: Path, number: int, api_port: int, tracing: bool = False) -> None:

@@ -6,6 +6,8 @@ next to nothing.
 
 * A process that ends unasked is started again: at first after half a second, then after twice as long each time, at
   most ten seconds; a run of ten seconds makes it new. One that was stopped on purpose stays down.
+* A node's kernel and its programs are processes that wait for each other, call by call: on one processor that takes
+  half the time that it takes on two. So they are bound to one, and moved together when another one has more room.
 * Every process dies with the supervisor, even if that is killed (``PR_SET_PDEATHSIG``, prctl(2)).
 * The supervisor ends when the process that owns the cluster ends (pidfd_open(2)).
 * ``FOLDER/control.sock`` takes one JSON object a connection and answers with one: see :func:`ask`.
@@ -16,6 +18,7 @@ import fcntl
 import heapq
 import json
 import os
+import random
 import selectors
 import signal
 import socket
@@ -30,6 +33,8 @@ from typing import Any
 
 SHORTEST, LONGEST = 0.5, 10.0  # seconds between the end of a process and its next start
 PATIENCE = 5.0  # seconds between SIGTERM and SIGKILL
+PERIOD = 2.0  # seconds after which it is looked again whether a bound process is better off on another processor
+WAITED = 0.1  # what part of them it may wait for its own
 _PR_SET_PDEATHSIG, _PR_SET_TIMERSLACK = 1, 29
 
 
@@ -72,6 +77,46 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
+def roomier(waited: float, idle: dict[int, float]) -> int | None:
+    """The processor to which a process should move; None where it should stay.
+
+    Args:
+        waited: For how many seconds of the last :data:`PERIOD` it has waited for its own.
+        idle: For how many seconds of that time each processor has had nothing to do.
+    """
+    most = max(idle, key=idle.__getitem__)
+    return most if idle[most] > waited > WAITED * PERIOD else None
+
+
+def bind(pid: int, processor: int) -> None:
+    """Let a process and what it has started in its session run on one processor: sched_setaffinity(2)."""
+    for each in [
+        pid,
+        *map(int, filter(str.isdigit, os.listdir("/proc"))),
+    ]:  # itself first: what it starts now inherits it
+        try:
+            if os.getsid(each) == pid:
+                for task in os.listdir(f"/proc/{each}/task"):
+                    os.sched_setaffinity(int(task), {processor})
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+
+
+def _waited(pid: int) -> float:
+    """For how many seconds a process was ready to run and did not: https://docs.kernel.org/scheduler/sched-stats.html."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+
+
+def _idle() -> dict[int, float]:
+    """For how many seconds each processor that may be used has had nothing to do: proc_stat(5)."""
+    lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+    idle = {line[0]: int(line[4]) / os.sysconf("SC_CLK_TCK") for line in lines if line[0].startswith("cpu")}
+    return {number: idle[f"cpu{number}"] for number in os.sched_getaffinity(0)}
+
+
 @dataclass
 class _Process:
     """One supervised process, as supervisor.json describes it."""
@@ -85,12 +130,15 @@ class _Process:
     wanted: bool = True  # False: it is started when that is asked for
     slack_ms: int = 0  # how late its timers may be, so that several end together; 0: as late as its parent's
     once: bool = False  # its work is done, and it is forgotten, when it ends with exit status 0
+    bound: bool = False  # to one processor, with all that it starts
 
     running: "subprocess.Popen[bytes] | None" = None
     since: float = 0.0
     restarts: int = 0
     last_exit: str = ""
     pause: float = SHORTEST
+    processor: int | None = None
+    waited: float = 0.0
 
     def report(self) -> dict[str, Any]:
         state = "running" if self.running else "restarting" if self.wanted else "stopped"
@@ -110,6 +158,7 @@ class _Supervisor:
         self._owner = -1
         self._over = False
         self._counted = 0
+        self._idle = _idle()
 
     def run(self, listening: Callable[[], object]) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -127,6 +176,7 @@ class _Supervisor:
         listening()
         for description in plan["processes"]:
             self._add(description)
+        self._later(PERIOD, self._balance)
         try:
             while not self._over:
                 due = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
@@ -171,11 +221,14 @@ class _Supervisor:
     def _start(self, process: _Process) -> None:
         if not process.wanted or process.running:
             return
+        if process.bound:
+            process.processor, process.waited = self._free_processor(), 0.0
+        prepare = partial(_prepare, os.getpid(), process.slack_ms, process.processor)
         with open(process.log, "ab") as log:
             try:
                 process.running = subprocess.Popen(
                     process.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | process.env,
-                    start_new_session=True, preexec_fn=partial(_prepare, os.getpid(), process.slack_ms),
+                    start_new_session=True, preexec_fn=prepare,
                 )  # fmt: skip
             except OSError as error:
                 process.last_exit = str(error)
@@ -223,6 +276,28 @@ class _Supervisor:
             process.wait()
         Path("control.sock").unlink(missing_ok=True)
 
+    # -- processors
+
+    def _free_processor(self) -> int:
+        """One of those to which fewest processes are bound; by chance, for other clusters do the same."""
+        bound = [process.processor for process in self._processes.values() if process.running]
+        return min(os.sched_getaffinity(0), key=lambda processor: (bound.count(processor), random.random()))
+
+    def _balance(self) -> None:
+        """Move bound processes that are better off elsewhere; not always, for other clusters do the same."""
+        self._later(PERIOD, self._balance)
+        before, self._idle = self._idle, _idle()
+        idle = {processor: seconds - before.get(processor, seconds) for processor, seconds in self._idle.items()}
+        for process in self._processes.values():
+            if process.bound and process.running:
+                before_that, process.waited = process.waited, _waited(process.running.pid)
+                waited = process.waited - before_that
+                better = roomier(waited, idle)
+                if better is not None and better != process.processor and random.random() < 0.5:
+                    bind(process.running.pid, better)
+                    process.processor = better
+                    idle[better] -= waited
+
     # -- requests
 
     def _accept(self, control: socket.socket) -> None:
@@ -266,8 +341,10 @@ class _Supervisor:
         return None
 
 
-def _prepare(parent: int, slack_ms: int) -> None:
+def _prepare(parent: int, slack_ms: int, processor: int | None) -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if processor is not None:
+        os.sched_setaffinity(0, {processor})
     if slack_ms:
         _LIBC.prctl(_PR_SET_TIMERSLACK, ctypes.c_ulong(slack_ms * 1_000_000))
     if os.getppid() != parent:

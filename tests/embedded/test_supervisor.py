@@ -183,3 +183,45 @@ def test_one_folder_has_one_supervisor(start: Start) -> None:
     )
     assert second.returncode == 1
     assert "already has a supervisor" in second.stderr
+
+
+def test_a_bound_process_runs_on_one_processor_with_all_that_it_starts(start: Start) -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("this machine has one processor")
+    folder = start(*(_sleeper(name, argv=["sh", "-c", "sleep 1000 & wait"], bound=True) for name in ("one", "other")))
+    first, second = (os.sched_getaffinity(_report(folder, name)["pid"]) for name in ("one", "other"))
+    assert len(first) == len(second) == 1
+    assert first != second
+
+    pid = _report(folder, "one")["pid"]
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    child = int(wait_until(lambda: children.read_text().split(), "its child", limit=10)[0])
+    assert os.sched_getaffinity(child) == first
+    supervisor.bind(pid, *second)
+    assert os.sched_getaffinity(pid) == os.sched_getaffinity(child) == second
+    assert os.sched_getaffinity(_report(folder, "other")["pid"]) == second
+
+
+@pytest.mark.parametrize(
+    ("waited", "idle", "better"),
+    [
+        (0.0, {0: 0.0, 1: 2.0}, None),  # nobody else is there
+        (0.1, {0: 0.0, 1: 2.0}, None),  # not worth while
+        (0.8, {0: 0.0, 1: 1.9}, 1),
+        (0.8, {0: 0.0, 1: 0.3}, None),  # it would have to wait there, too
+    ],
+)
+def test_a_bound_process_moves_to_where_it_waits_less(waited: float, idle: dict[int, float], better: int) -> None:
+    assert supervisor.roomier(waited, idle) == better
+
+
+def test_a_bound_process_makes_room_for_another(start: Start) -> None:
+    """Two that are always busy end on two processors, whatever else runs there."""
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("this machine has one processor")
+    folder = start(*(_sleeper(name, argv=["sh", "-c", "while :; do :; done"], bound=True) for name in ("one", "other")))
+    pids = [_report(folder, name)["pid"] for name in ("one", "other")]
+    for pid in pids:
+        supervisor.bind(pid, min(os.sched_getaffinity(0)))
+    apart = lambda: len(set.union(*map(os.sched_getaffinity, pids))) == 2  # noqa: E731
+    wait_until(apart, "one of them to be moved", limit=120, every=0.5)
