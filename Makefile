@@ -79,7 +79,7 @@ drawings: setup browser ## draw the diagrams that are new or have changed, for s
 
 setup: .venv/set-up ## Debian packages (as root), .venv, and the bundle that the cluster is made from
 	@podium bundle status >/dev/null 2>&1 || podium bundle fetch || \
-	{ echo "== So it is made here, in about half an hour"; podium bundle build; }
+	{ echo "== So it is made here, in a quarter of an hour or more"; podium bundle build; }
 
 .venv/set-up: setup.sh apt.txt pyproject.toml requirements.lock requirements-go.lock
 	@./setup.sh
