@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from podium.waiting import wait_until
 
 LIMIT = 90.0  # seconds for whatever a page is to show: a busy machine starts a kernel within them
+AXE = Path(__file__).parent / "axe/node_modules/axe-core/axe.min.js"
 _FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -56,6 +57,15 @@ def podium_lab(folder: Path, *options: str, **environment: str) -> Iterator[str]
     finally:
         server.terminate()  # and with it every kernel
         server.wait(60)
+
+
+def objections(target: Locator) -> list[tuple[str, str, list[str]]]:
+    """What axe-core has against a part of a page: which rule, what it asks for, and the elements that break it."""
+    assert AXE.exists(), "axe-core is not there: `make browser` fetches it"
+    if not target.page.evaluate("'axe' in window"):
+        target.page.evaluate(AXE.read_text())
+    found = target.evaluate("el => axe.run(el, {resultTypes: ['violations']})")["violations"]
+    return [(each["id"], each["help"], [node["html"][:300] for node in each["nodes"]]) for each in found]
 
 
 class Lab:

@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from podium.jupyter import CONFIG, START_PAGE
-from tests.browser import LIMIT, chromium, podium_lab
+from tests.browser import LIMIT, chromium, objections, podium_lab
 
 pytestmark = [pytest.mark.all, pytest.mark.bundle]
 expect.set_options(timeout=1000 * LIMIT)
@@ -131,8 +131,9 @@ def nbgrader(folder: Path, *arguments: str | Path) -> str:
 
 @pytest.fixture(scope="module")
 def learner(course: Path) -> Iterator[Learner]:
-    """A learner who has just opened the address, in a small window."""
-    with podium_lab(course / "learner", **own(course)) as address, chromium() as browser:
+    """A learner who has just opened the address, in a small window, on a server that takes itself for one of Binder."""
+    binder = {"BINDER_REPO_URL": "https://github.com/OWNER/podium"}
+    with podium_lab(course / "learner", **own(course), **binder) as address, chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 720})
         page.goto(address)
         yield Learner(page)
@@ -156,12 +157,15 @@ def reach_the_lesson_by_keyboard_alone(learner: Learner) -> None:
     page.keyboard.press("Shift+Enter")
     expect(learner.notebook.locator(".podium-start")).to_contain_text("Your cluster runs, with 2 nodes")
     learner.shoot("2-start-page")
+    assert not objections(learner.notebook.locator(".podium-start"))
 
     learner.command("Cluster: State")
     popup = page.get_by_role("dialog", name="The cluster")
     expect(popup).to_contain_text(f"{NAME}: running, 2 nodes")
     expect(popup.get_by_role("button", name="Reset")).to_be_focused()
     learner.shoot("3-cluster")
+    assert not objections(popup)
+    assert not objections(learner.state)
     page.keyboard.press("Escape")
     expect(popup).to_be_hidden()
     learner.tab_to(learner.state)
@@ -229,11 +233,14 @@ def check_mend_and_hand_in_a_lab(learner: Learner, course: Path) -> None:
     expect(learner.run(number["check-1"])).to_contain_text("4 of 4 points")
     check.scroll_into_view_if_needed()
     learner.shoot("8-passed-check")
-    learner.run(number["prediction"], ANSWER)
+    answer = learner.run(number["prediction"], ANSWER)
+    keep_it_in_the_browser_and_bring_it_back(learner, number["prediction"])
+    expect(answer).to_contain_text("scheduler")
 
     learner.notebook.get_by_role("button", name="Download Submission").first.click()
     page.locator(".jp-Dialog input").fill("ada")
-    learner.shoot("9-download")
+    learner.shoot("10-download")
+    assert not objections(page.locator(".jp-Dialog-content"))
     archive = course / "downloaded" / LAB / "archive"
     with page.expect_download() as download:
         page.locator(".jp-Dialog .jp-mod-accept").click()
@@ -241,6 +248,21 @@ def check_mend_and_hand_in_a_lab(learner: Learner, course: Path) -> None:
     download.value.save_as(archive / f"{LAB}-ada.zip")
     learner.command("Start Page")
     expect(start.get_by_role("row", name="Lab 02: First Pod")).to_contain_text("4 of 23 points")
+
+
+def keep_it_in_the_browser_and_bring_it_back(learner: Learner, number: int) -> None:
+    """As on Binder, whose sessions are lost: save, lose what a cell said, and restore it."""
+    dialog = learner.page.locator(".jp-Dialog")
+    learner.notebook.get_by_role("button", name="Save to browser storage").click()
+    expect(dialog).to_contain_text("Notebook saved to browser storage")
+    dialog.locator(".jp-mod-accept").click()
+    lost = learner.run(number, "Nothing is left.")
+    expect(lost).to_contain_text("Nothing is left.")
+    learner.notebook.get_by_role("button", name="Restore from browser storage").click()
+    expect(dialog).to_contain_text("This will replace your current notebook")
+    learner.shoot("9-restore")
+    dialog.locator(".jp-mod-accept").click()
+    expect(dialog).to_have_count(0)
 
 
 def collect_grade_and_give_feedback(learner: Learner, course: Path) -> None:
@@ -254,11 +276,11 @@ def collect_grade_and_give_feedback(learner: Learner, course: Path) -> None:
         page.goto(f"{address.partition('/lab')[0]}/formgrader/gradebook/{LAB}/{LAB}")
         submission = page.get_by_role("link", name="Submission #1")
         submission.wait_for()
-        page.screenshot(path=SHOTS / "10-formgrader.png")
+        page.screenshot(path=SHOTS / "11-formgrader.png")
         submission.click()
         expect(page.locator("input[id='02-1']")).to_have_attribute("placeholder", "4")
         page.locator("input[id='02-1']").scroll_into_view_if_needed()
-        page.screenshot(path=SHOTS / "11-marks.png")
+        page.screenshot(path=SHOTS / "12-marks.png")
         answer = page.locator(".nbgrader_cell", has=page.locator("input[id='02-3']"))
         expect(answer).to_contain_text("The scheduler, of course.")
         answer.get_by_text("Look", exact=True).click()
@@ -266,14 +288,14 @@ def collect_grade_and_give_feedback(learner: Learner, course: Path) -> None:
             page.locator("input[id='02-3']").fill("2.5")
             page.keyboard.press("Tab")
         answer.scroll_into_view_if_needed()
-        page.screenshot(path=SHOTS / "12-marked.png")
+        page.screenshot(path=SHOTS / "13-marked.png")
         assert page.title() != "caught"
         assert not answer.locator("script, [href^=javascript], [onerror]").count()
     nbgrader(course, "generate_feedback", LAB)
     page.goto((course / f"feedback/ada/{LAB}/{LAB}.html").as_uri())
     expect(page.locator("body")).to_contain_text("02.1 A Pod from a manifest: 4 of 4 points")
     expect(page.locator("body")).to_contain_text("(Score: 6.5 / 26.0)")
-    page.screenshot(path=SHOTS / "13-feedback.png")
+    page.screenshot(path=SHOTS / "14-feedback.png")
 
 
 def validate_as_the_grader_would(course: Path) -> None:

@@ -13,12 +13,11 @@ from playwright.sync_api import Browser, Locator, expect
 
 from podium import Cluster
 from podium.waiting import wait_until
-from tests.browser import LIMIT, Lab, chromium, podium_lab
+from tests.browser import LIMIT, Lab, chromium, objections, podium_lab
 
-pytestmark = pytest.mark.all
+pytestmark = [pytest.mark.all, pytest.mark.xdist_group("pictures")]  # the last one looks at what the others leave
 expect.set_options(timeout=1000 * LIMIT)
 NGINX, BUSYBOX = "podium.test/nginx:1.26", "podium.test/busybox:1.37"
-AXE = Path(__file__).parents[1] / "axe/node_modules/axe-core/axe.min.js"
 PAPER = 200  # Pods of a node that nobody has switched on
 OBSERVE = """picture => {
     window.fresh = window.slowest = 0;
@@ -48,7 +47,6 @@ class Desk(NamedTuple):
 @pytest.fixture(scope="module")
 def desk(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """One JupyterLab on the tests' cluster, and one page."""
-    assert AXE.exists(), "axe-core is not there: `make browser` fetches it"
     folder = tmp_path_factory.mktemp("lab")
     with (
         podium_lab(folder, PODIUM_CLUSTER=cluster.name, PODIUM_BACKEND=cluster.backend) as address,
@@ -56,7 +54,6 @@ def desk(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     ):
         page = browser.new_page(viewport={"width": 1400, "height": 1500})
         lab = Lab(page, address, folder)
-        page.evaluate(AXE.read_text())
         yield Desk(lab, browser, tmp_path_factory.mktemp("shots"))
 
 
@@ -80,9 +77,7 @@ def looks_right(desk: Desk, picture: Locator, name: str) -> None:
         desk.lab.menu("Settings", "Theme", f"JupyterLab {theme}")
         page.locator(f"body[data-jp-theme-light={str(theme == 'Light').lower()}]").wait_for(state="attached")
         colours.append(picture.evaluate("el => getComputedStyle(el).color"))
-        found = picture.evaluate("el => axe.run(el, {resultTypes: ['violations']})")["violations"]
-        told = [(each["id"], each["help"], [node["html"][:300] for node in each["nodes"]]) for each in found]
-        assert not told, f"{name}, {theme}: {told}"
+        assert not objections(picture), f"{name}, {theme}"
         picture.screenshot(path=desk.shots / f"{name}-{theme.lower()}.png")
     assert len(set(colours)) == 2
     desk.lab.menu("Settings", "Theme", "JupyterLab Light")
