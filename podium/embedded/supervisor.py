@@ -84,16 +84,14 @@ def roomier(waited: float, idle: dict[int, float]) -> int | None:
         waited: For how many seconds of the last :data:`PERIOD` it has waited for its own.
         idle: For how many seconds of that time each processor has had nothing to do.
     """
-    most = max(idle, key=idle.__getitem__)
-    return most if idle[most] > waited > WAITED * PERIOD else None
+    most = max(idle, key=idle.__getitem__, default=None)
+    return most if most is not None and idle[most] > waited > WAITED * PERIOD else None
 
 
 def bind(pid: int, processor: int) -> None:
     """Let a process and what it has started in its session run on one processor: sched_setaffinity(2)."""
-    for each in [
-        pid,
-        *map(int, filter(str.isdigit, os.listdir("/proc"))),
-    ]:  # itself first: what it starts now inherits it
+    everybody = map(int, filter(str.isdigit, os.listdir("/proc")))
+    for each in (pid, *everybody):  # itself first: what it starts from now on inherits it
         try:
             if os.getsid(each) == pid:
                 for task in os.listdir(f"/proc/{each}/task"):
@@ -111,10 +109,13 @@ def _waited(pid: int) -> float:
 
 
 def _idle() -> dict[int, float]:
-    """For how many seconds each processor that may be used has had nothing to do: proc_stat(5)."""
+    """For how many seconds each processor that may be used has had nothing to do: proc_stat(5).
+
+    A container may be shown a file of its own, without some of them: nobody moves there.
+    """
     lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
     idle = {line[0]: int(line[4]) / os.sysconf("SC_CLK_TCK") for line in lines if line[0].startswith("cpu")}
-    return {number: idle[f"cpu{number}"] for number in os.sched_getaffinity(0)}
+    return {number: idle[name] for number in os.sched_getaffinity(0) if (name := f"cpu{number}") in idle}
 
 
 @dataclass

@@ -209,6 +209,7 @@ def test_a_bound_process_runs_on_one_processor_with_all_that_it_starts(start: St
         (0.1, {0: 0.0, 1: 2.0}, None),  # not worth while
         (0.8, {0: 0.0, 1: 1.9}, 1),
         (0.8, {0: 0.0, 1: 0.3}, None),  # it would have to wait there, too
+        (0.8, {}, None),  # the machine does not tell
     ],
 )
 def test_a_bound_process_moves_to_where_it_waits_less(waited: float, idle: dict[int, float], better: int) -> None:
