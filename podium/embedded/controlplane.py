@@ -61,9 +61,11 @@ _EGRESS: dict[str, Any] = {
 
 # A node starts few containers at a time. The cluster's DNS comes first, with the user's first Pods; then the rest.
 # (`rollout status` would give up at once: its deadline was over long ago, counted from when the seed was made.)
+# What waits ends with the shell that waits for it.
 _ADD_ONS = """
-"$1" wait deployment/coredns --namespace=kube-system --for=jsonpath='{.status.availableReplicas}'=1 --timeout=300s
-"$1" apply --filename="$2"
+setpriv --pdeathsig KILL "$1" wait deployment/coredns --namespace=kube-system --timeout=300s \\
+    --for=jsonpath='{.status.availableReplicas}'=1
+exec "$1" apply --filename="$2"
 """
 
 

@@ -15,7 +15,7 @@ from autograder.grading import fresh_clusters
 from autograder.manifest import find_lab
 from podium import Cluster
 from podium.cli import main
-from podium.errors import UsageError
+from podium.errors import UsageError, WaitedTooLong
 from podium.waiting import wait_until
 
 LAB = find_lab("02")
@@ -95,7 +95,7 @@ def test_a_killed_batch_goes_on_where_it_was(tmp_path: Path) -> None:
             assert first.poll() is None, (tmp_path / "said").read_text()
         finally:
             os.kill(first.pid, signal.SIGKILL)
-    wait_until(lambda: not _running(tmp_path), "everything of the batch to end", limit=60)
+    _wait_for_the_end(tmp_path)
     before = journal.read_bytes()
     names[-1].unlink()
     second = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=LIMIT)
@@ -125,6 +125,13 @@ def _running(folder: Path) -> list[str]:
         if (str(folder).encode() in command or here.startswith(str(folder))) and int(process.name) != os.getpid():
             found.append(command.decode(errors="replace"))
     return found
+
+
+def _wait_for_the_end(folder: Path) -> None:
+    try:
+        wait_until(lambda: not _running(folder), "everything of the batch to end", limit=60)
+    except WaitedTooLong as problem:
+        raise AssertionError("\n".join(_running(folder))) from problem
 
 
 @pytest.mark.all

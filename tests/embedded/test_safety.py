@@ -24,11 +24,17 @@ def _processes_in(folder: Path) -> set[int]:
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if (process / "cwd").resolve().is_relative_to(folder):
+            here = Path(os.readlink(process / "cwd").removesuffix(" (deleted)"))
+            if here.is_relative_to(folder):
                 found.add(int(process.name))
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
     return found
+
+
+def _waiting(folder: Path) -> bool:
+    """Whether a `kubectl wait` runs there."""
+    return any(b"kubectl\0wait\0" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in _processes_in(folder))
 
 
 def _listeners(processes: set[int]) -> set[str]:
@@ -80,6 +86,7 @@ def test_a_killed_owner_leaves_nothing_running() -> None:
         assert owner.stdout.readline() == "up\n"
         folder = paths.state_dir() / name
         assert len(_processes_in(folder)) > 5
+        wait_until(lambda: _waiting(folder), "the add-ons to wait for the cluster's DNS", limit=10, every=0.02)
         owner.send_signal(signal.SIGKILL)
     wait_until(lambda: not _processes_in(folder), "the cluster's processes to end", limit=10)
     assert name not in [cluster.name for cluster in clusters()]
