@@ -32,7 +32,7 @@ from autograder.manifest import Lab, Task, find_task
 from podium.cluster import Cluster
 from podium.errors import PodiumError, UsageError
 
-AT_ONCE = 4
+AT_ONCE = 6
 """Answers side by side on one cluster: most of their time is spent waiting."""
 
 ALONE = 2

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,6 +12,7 @@ from queue import Queue
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
+import nbformat
 import pytest
 from kubernetes.client import CoreV1Api
 
@@ -260,6 +262,34 @@ def test_without_a_front_end_it_is_a_still_picture(names: Names) -> None:
     assert "<button" not in data["text/html"]
     assert 'class="podium-button name"' in data["text/html"]
     assert "<style>" in data["text/html"]
+
+
+STILL = """
+from podium import Cluster
+from podium.widgets.base import Live, Poll
+
+class Fact(Live):
+    label = "A fact"
+
+    def follow(self):
+        self.poll = Poll(lambda: "true", self.changed, every=1)
+        return [self.poll]
+
+    def draw(self):
+        return f"<i>It is {self.poll.answer}.</i>"
+
+Fact(Cluster("none"))
+"""
+
+
+def test_a_page_of_a_notebook_that_nbconvert_has_run_shows_the_still_picture(tmp_path: Path) -> None:
+    cells = [nbformat.v4.new_code_cell(STILL)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "still.ipynb")
+    command = ["jupyter", "nbconvert", "--execute", "--to", "html", "still.ipynb"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    page = (tmp_path / "still.html").read_text()
+    assert "<i>It is true.</i>" in page
+    assert "application/vnd.jupyter.widget-view+json" not in page
 
 
 def test_a_poll_tells_when_the_answer_is_another_one() -> None:
