@@ -247,7 +247,10 @@ def _command(
         # who is nobody makes the sandbox from that: the other user can't reach the caller's folders by himself.
         parents = sorted({parent for _, target in shared for parent in target.parents})
         before = [
-            ("bwrap", "--unshare-pid", "--die-with-parent", "--cap-drop", "ALL"),
+            # bubblewrap looks its child up in /proc, so that has to be of its own process namespace, and whole: from a
+            # /proc that bubblewrap itself has made, the other user could not make another one.
+            ("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"),
+            ("bwrap", "--die-with-parent", "--cap-drop", "ALL"),
             ("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"),
             *(("--perms", "0755", "--dir", path) for path in (*parents[1:], "/tmp")),
             *symlinks,

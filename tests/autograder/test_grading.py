@@ -117,3 +117,12 @@ def test_the_outputs_of_a_graded_cell_are_what_nbgrader_reads() -> None:
     cell = new_code_cell('grade("02.1")', outputs=as_outputs(result))
     cell.metadata["nbgrader"] = {"grade": True, "solution": False, "points": 4, "grade_id": "02-1"}
     assert determine_grade(cell) == (3.0, 4.0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what a container is, as far as a grader sees it")
+def test_there_is_a_sandbox_where_process_numbers_are_a_containers() -> None:
+    """There, other than on a machine of its own, most of the small numbers are nobody's."""
+    container = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    code = f"{'/bin/true; ' * 20} {sys.executable} -c 'from autograder.sandbox import require; require()'; exit $?"
+    done = subprocess.run([*container, "sh", "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
