@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,11 @@ def _processes_in(folder: Path) -> set[int]:
 
 def _waiting(folder: Path) -> bool:
     """Whether a `kubectl wait` runs there."""
-    return any(b"kubectl\0wait\0" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in _processes_in(folder))
+    for pid in _processes_in(folder):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if b"kubectl\0wait\0" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return True
+    return False
 
 
 def _listeners(processes: set[int]) -> set[str]:
