@@ -26,7 +26,7 @@ from podium.waiting import wait_until
 KIND_MAY_ADD_S, EMBEDDED_PART = 2.0, 0.4
 SETTLE_S, IDLE_S = 60.0, 20.0  # before idle CPU is measured (add-ons start for half a minute), and for how long
 PAIRS = 25  # of Pods, one with a trace on and one without
-RELIST_S = 1.0  # a kubelet looks for containers that have started once in so many seconds
+RELIST_S = 1.0  # a kubelet lists all its containers once in so many seconds: no pair may keep step with it
 UNITS = {
     "first_pod_s": "nothing to first Pod Ready, one node (s)",
     "node_s": "one more node (s)",

@@ -45,13 +45,15 @@ def _verify(arguments: argparse.Namespace) -> int:
         progress.say(str(trial))
         trials.append(trial)
     rates = Rates.of(trials)
+    judged = {(trial.task, trial.answer) for trial in trials}
+    left = [f"{each.task} {each.name}" for each in known if (each.task, each.name) not in judged]
     if arguments.json:
-        print(json.dumps({**rates.__dict__, "trials": [_as_dict(trial) for trial in trials]}, indent=2))
+        found = {**rates.__dict__, "trials": [_as_dict(trial) for trial in trials], "left": left}
+        print(json.dumps(found, indent=2))
     else:
         wrong = [trial for trial in trials if not trial.right]
         print("\n".join([*map(str, wrong), f"{len(trials)} trials, {len(wrong)} of them wrong: {rates}"]))
-        judged = {(trial.task, trial.answer) for trial in trials}
-        if left := [f"{each.task} {each.name}" for each in known if (each.task, each.name) not in judged]:
+        if left:
             print(f"There was no time for {len(left)} of {len(known)} answers:", ", ".join(left))
     return 0 if all(trial.right for trial in trials) else 1
 

@@ -21,7 +21,7 @@ from podium.waiting import wait_until
 _ALL = 1_000_000  # lines: a log whole
 _RECENT = 3_000  # lines: what a log holds of the last seconds, at the verbosity that a trace asks for
 _PATIENCE = 0.03  # seconds that a live picture waits for a log
-_SETTLE = 10.0  # seconds for records that are still on their way
+_SETTLE = 20.0  # seconds for records that are still on their way
 _CLOCKS = 1.0  # seconds by which a node's clock is surely not off
 _API = "the API server's list of Pods"
 _STARTING = {"ContainerCreating", "PodInitializing"}
@@ -262,11 +262,14 @@ class Recorder:
         with self._telling("the end of the audit log"):
             wait_until(logged, "the audit log to have the Pod's last version", _SETTLE)
         if self._cluster.tracing:
-            requests = [step.record["auditID"] for step in self._requests()[0]]
+            now = time.time()
+            requests, family = self._requests()
+            asked = {step.record["auditID"] for step in requests}
+            nodes = {pod["spec"]["nodeName"] for pod in family.pods.values() if "nodeName" in pod.get("spec", {})}
             with self._telling(spans.SOURCE):
                 wait_until(
-                    lambda: set(requests) <= {span["attributes"].get("audit-id") for span in self._spans()},
-                    "the spans of the API server", _SETTLE,
+                    lambda: spans.complete(self._spans(), asked, nodes, now),
+                    "the spans of the API server and the nodes", _SETTLE,
                 )  # fmt: skip
         for pod in pods:
             ready = any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or [])

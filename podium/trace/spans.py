@@ -5,7 +5,7 @@ https://kubernetes.io/docs/concepts/cluster-administration/system-traces/.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from podium.trace.model import Span, Step
@@ -48,6 +48,23 @@ def join(steps: Iterable[Step], told: Iterable[Mapping[str, Any]], ahead: Mappin
             step.spans = [
                 s for tree in trees for s in _ordered(tree, "containerd") if _meets(s, step) and _within(s, tree, mine)
             ]
+
+
+def complete(told: Collection[Mapping[str, Any]], requests: set[str], nodes: set[str], until: float) -> bool:
+    """Whether all spans of these requests, and of what these nodes did until then, have been told.
+
+    A component tells its spans in the order of their ends, so that one which ended later shows that none is missing.
+    There always is one: a kubelet asks its container runtime for all containers once a second.
+
+    Args:
+        told: The spans, as :meth:`podium.Cluster.spans` gives them.
+        requests: The audit log's numbers of the requests.
+        nodes: The names of the nodes.
+        until: When, in seconds since the epoch.
+    """
+    later = {(span["host"], span["service"]) for span in told if span["end"] > until}
+    answered = {span["attributes"].get("audit-id") for span in told}
+    return requests <= answered and all((node, name) in later for node in nodes for name in ("kubelet", "containerd"))
 
 
 def _ordered(tree: Iterable[Span], service: str) -> list[Span]:

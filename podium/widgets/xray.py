@@ -295,20 +295,23 @@ class XRay(Live):
         quota, period = (values.get("cpu.max", "max") + " 100000").split()[:2]
         limit = int(quota) / int(period) if quota != "max" else None
         used = self._cores(group)
-        words = f"{used:.2f} of {limit:g} cores" if limit else f"{used:.2f} cores, no limit"
+        if used is None:
+            words = f"at most {limit:g} cores" if limit else "no limit"
+        else:
+            words = f"{used:.2f} of {limit:g} cores" if limit else f"{used:.2f} cores, no limit"
         held = int(values.get("cpu.nr_throttled", 0))
         words += f", held back {held} times" if held else ""
-        bars += _bar("processor", used / limit if limit else None, words)
+        bars += _bar("processor", used / limit if used is not None and limit else None, words)
         if pids := values.get("pids.current"):
             top = values.get("pids.max", "max")
             bars += _bar("processes", None, f"{pids}, {'no limit' if top == 'max' else f'at most {top}'}")
         return f"<dl class='px-use'>{bars}</dl>"
 
-    def _cores(self, group: Group) -> float:
-        """How many cores' time it took since the last look."""
+    def _cores(self, group: Group) -> float | None:
+        """How many cores' time it took since the last look; None at the first one."""
         before = self._before.groups.get(group.folder) if self._before and self._now else None
         if not before or not self._before or not self._now:
-            return 0.0
+            return None
         used = int(group.values.get("cpu.usage_usec", 0)) - int(before.values.get("cpu.usage_usec", 0))
         return max(0.0, used / 1e6 / (self._now.at - self._before.at))
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -15,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 
 from podium import Cluster, paths, trace_pod
 from podium.embedded import network, spans
+from podium.trace.spans import complete
 from podium.waiting import wait_until
 
 
@@ -48,6 +50,22 @@ def test_the_collector_writes_what_it_is_told(collector: Path) -> None:
         }
     ]  # fmt: skip
     assert {stat.S_IMODE((collector / name).stat().st_mode) for name in (spans.SOCKET, spans.LOG)} == {0o600}
+
+
+def test_spans_are_complete_when_each_component_has_told_a_later_one() -> None:
+    def span(service: str, host: str, end: float, **attributes: str) -> dict[str, Any]:
+        return {"service": service, "host": host, "end": end, "attributes": attributes}
+
+    told = [
+        span("apiserver", "", 1, **{"audit-id": "a"}),
+        span("containerd", "node-1", 6),
+        span("kubelet", "node-1", 4),
+    ]
+    assert not complete(told, {"a"}, {"node-1"}, until=5)  # the kubelet's have not come
+    told.append(span("kubelet", "node-1", 6))
+    assert complete(told, {"a"}, {"node-1"}, until=5)
+    assert not complete(told, {"a", "b"}, {"node-1"}, until=5)
+    assert not complete(told, {"a"}, {"node-1", "node-2"}, until=5)
 
 
 def traced_steps(cluster: Cluster) -> None:

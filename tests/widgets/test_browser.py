@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import nbformat
 import pytest
 from nbconvert import HTMLExporter
 from playwright.sync_api import Browser, Locator, expect
@@ -15,7 +14,7 @@ from podium import Cluster
 from podium.waiting import wait_until
 from tests.browser import LIMIT, Lab, chromium, objections, podium_lab
 
-pytestmark = [pytest.mark.all, pytest.mark.xdist_group("pictures")]  # the last one looks at what the others leave
+pytestmark = pytest.mark.all
 expect.set_options(timeout=1000 * LIMIT)
 NGINX, BUSYBOX = "podium.test/nginx:1.26", "podium.test/busybox:1.37"
 PAPER = 200  # Pods of a node that nobody has switched on
@@ -307,26 +306,30 @@ def test_trace(desk: Desk, cluster: Cluster, namespace: str) -> None:
     desk.lab.close()
 
 
-def test_stills_say_the_same_without_a_front_end(desk: Desk) -> None:
-    """The notebooks that these tests have left, as nbconvert's pages in a browser that runs no script."""
+def test_stills_say_the_same_without_a_front_end(desk: Desk, cluster: Cluster, namespace: str) -> None:
+    """A notebook of all pictures, saved in JupyterLab, as nbconvert's page in a browser that runs no script."""
+    cluster.kubectl("create", "-n", namespace, "-f", "-", input=manifest("one"))
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/one", "-n", namespace, "--timeout=90s")
     shows = {
-        "map": "Compute node node-1",
-        "store": "keys below",
-        "xray": "⇄ shared by all",
-        "life": "There is no Pod “web” yet.",
-        "trace": "Of the",
+        "Map()": "Compute node node-1",
+        f"Store(prefix='/registry/pods/{namespace}/')": "keys below",
+        f"XRay('one', {namespace!r})": "⇄ shared by all",
+        f"LifeCycle('none', {namespace!r})": "There is no Pod “none” yet.",
+        f"Trace(podium.trace_pod({manifest('two')}, namespace={namespace!r}))": "It is Ready.",
     }
-    context = desk.browser.new_context(java_script_enabled=False)
-    for name, what in shows.items():
-        notebook = nbformat.read(desk.lab.folder / f"{name}.ipynb", as_version=4)
-        body, _ = HTMLExporter().from_notebook_node(notebook)
-        file = desk.lab.folder / f"{name}.html"
-        file.write_text(body)
-        page = context.new_page()
-        page.goto(file.as_uri())
-        still = page.locator(".podium").first
+    panel = desk.lab.run("stills", *(f"import podium.widgets\npodium.widgets.{cell}" for cell in shows))
+    for number in range(len(shows)):
+        expect(panel.locator(".jp-Cell").nth(number).locator(".podium")).to_be_visible()
+    desk.lab.close()
+    body, _ = HTMLExporter().from_filename(desk.lab.folder / "stills.ipynb")
+    file = desk.lab.folder / "stills.html"
+    file.write_text(body)
+    page = desk.browser.new_context(java_script_enabled=False).new_page()
+    page.goto(file.as_uri())
+    stills = page.locator(".podium")
+    expect(stills).to_have_count(len(shows))
+    for still, what in zip(stills.all(), shows.values(), strict=True):
         expect(still).to_be_visible()
-        assert what in still.inner_html(), name
+        assert what in still.inner_html()
         assert still.locator("button").count() == 0
-        page.screenshot(path=desk.shots / f"{name}-still.png", full_page=True)
-        page.close()
+    page.screenshot(path=desk.shots / "stills.png", full_page=True)

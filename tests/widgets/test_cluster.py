@@ -83,7 +83,9 @@ def test_the_xray_shows_what_the_kernel_has(cluster: Cluster, namespace: str) ->
         cluster.kubectl("wait", "--for=condition=Ready", "pod/two", "-n", namespace, "--timeout=90s")
         number = cluster.exec("two", ["readlink", "/proc/self/ns/net"], namespace, "writer").strip()
         shows(picture, number.removeprefix("net:[").removesuffix("]"), "⇄ shared by all", "≠ each its own")
-        shows(picture, "of 64.0 MiB", "of 0.5 cores", "sleep 3600")
+        shows(picture, "of 64.0 MiB", " of 0.5 cores", "sleep 3600")
+        picture._before = None  # as at the first look, when no rate is known
+        assert "at most 0.5 cores" in picture.draw()
         cluster.exec("two", ["sh", "-c", "sh -c 'sleep 4321\ntrue' >/dev/null 2>&1 &"], namespace, "writer")
         shows(picture, "sleep 4321 true")
         shows(picture, "/data</code>, writable", "/usr/share/nginx/html</code>, read-only")
