@@ -224,10 +224,11 @@ class Store(Live):
             for w in list(keys.writes)
         )
         nothing = "<li><small>Nothing has been written since this picture began.</small></li>"
+        count = f"{len(keys.entries)} key{'s' if len(keys.entries) != 1 else ''}"
         return (
             f'<header class="ps-head"><h3>etcd of cluster {escape(self.cluster.name)}</h3>'
             f'<span>revision <b class="{self.lit("revision", keys.revision)}" data-key="r">{keys.revision}</b></span>'
-            f"<span>{len(keys.entries)} keys below <code>{escape(self._prefix)}</code></span></header>"
+            f"<span>{count} below <code>{escape(self._prefix)}</code></span></header>"
             f'<div class="ps-body"><div><h4 id="{self.model_id}-keys">Keys</h4><div class="ps-box ps-tree" role="tree"'
             f' aria-label="Keys" data-arrows>{"".join(self._branch())}</div></div>'
             f'<div><h4>Latest writes</h4><ol class="ps-box ps-writes" data-arrows>{writes or nothing}</ol>'

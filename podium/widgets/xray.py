@@ -268,7 +268,7 @@ class XRay(Live):
         parent = groups[0][1].folder.rpartition("/")[0]
         whole = inside.groups.get(parent)
         cards = "".join(self._card(name, group, specs.get(name)) for name, group in groups)
-        total = f"<p class='px-whole'>{self._use(whole)}</p>" if whole else ""
+        total = self._use(whole) if whole else ""
         return (
             f'<div class="px-pod"><div class="px-title"><h4>The Pod\'s cgroup</h4>{total}</div>'
             f'<p class="podium-note px-path"><code>{escape(parent)}</code></p>'

@@ -312,7 +312,7 @@ def test_stills_say_the_same_without_a_front_end(desk: Desk, cluster: Cluster, n
     cluster.kubectl("wait", "--for=condition=Ready", "pod/one", "-n", namespace, "--timeout=90s")
     shows = {
         "Map()": "Compute node node-1",
-        f"Store(prefix='/registry/pods/{namespace}/')": "keys below",
+        f"Store(prefix='/registry/pods/{namespace}/')": "1 key below",
         f"XRay('one', {namespace!r})": "⇄ shared by all",
         f"LifeCycle('none', {namespace!r})": "There is no Pod “none” yet.",
         f"Trace(podium.trace_pod({manifest('two')}, namespace={namespace!r}))": "It is Ready.",
