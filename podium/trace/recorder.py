@@ -216,7 +216,7 @@ class Recorder:
             return ""
 
         try:
-            return wait_until(ended, f"{self.trace.subject} to be {until}", limit, every=0.2)
+            return wait_until(ended, f"{self.trace.subject} to be {until}", limit, every=0.1 if on_change else 0.2)
         except WaitedTooLong as error:
             return f"{error.what} {self._unhealthy()}".strip()
 

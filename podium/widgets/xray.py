@@ -1,7 +1,8 @@
 """Inside a Pod: what its containers share and what they have to themselves, as the node's kernel has it."""
 
 import time
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, ClassVar
@@ -105,42 +106,53 @@ class Inside:
 
 def read(text: str) -> Inside:
     """What ``xray.sh`` printed."""
-    inside = Inside(time.monotonic(), {}, {})
-    for line in filter(None, text.split("\n")):  # and at nothing else: a command may hold what else ends a line
-        word, _, rest = line.partition(" ")
-        folder, _, rest = rest.partition(" ")
-        if word == "cgroup":
-            inside.groups[folder] = Group(folder)
-        elif word == "ns" and folder == "node":
-            name, number = rest.split()
-            inside.node[name] = int(number)
-        elif word == "ns":
-            path, number = rest.split()
-            inside.groups[folder].namespaces[path.rpartition("/")[2]] = int(number)
-        elif word == "proc":
-            pid, _, fact = rest.partition(" ")
-            name, _, value = fact.partition(" ")
-            _process(inside.groups[folder].processes.setdefault(int(pid), Process(int(pid))), name, value)
-        elif word == "mount":
-            before, _, after = rest.partition(" - ")
-            _, _, device, source, where, options, *_ = before.split()
-            inside.groups[folder].mounts[where] = Mount(device, source, options, after.split()[0])
+    *contents, numbers = text.split("\0")
+    files: dict[str, list[str]] = defaultdict(list)
+    for line in contents + numbers.splitlines():
+        path, _, content = line.partition(":")
+        files[path].append(content.rstrip("\n"))
+    inside = Inside(time.monotonic(), _namespaces(files, 1), {})
+    for path in files:
+        folder, _, name = path.rpartition("/")
+        if not folder.startswith("/sys/fs/cgroup/"):
+            continue
+        group, [content] = inside.groups.setdefault(folder, Group(folder)), files[path]
+        if name == "cgroup.procs":
+            present = [int(pid) for pid in content.split() if f"/proc/{pid}/status" in files]
+            group.processes = {pid: _process(files, pid) for pid in present}
+            first = next((pid for pid in present if f"/proc/{pid}/mountinfo" in files), None)
+            if first:
+                group.namespaces = _namespaces(files, first)
+                group.mounts = dict(map(_mount, files[f"/proc/{first}/mountinfo"][0].splitlines()))
+        elif name == "cpu.stat":
+            group.values |= {f"cpu.{key}": value for key, value in map(str.split, content.splitlines())}
         else:
-            inside.groups[folder].values[word] = rest
+            group.values[name] = content
     return inside
 
 
-def _process(process: Process, name: str, value: str) -> None:
-    if name == "NSpid:":
-        process.inside = int(value.split()[-1])
-    elif name == "PPid:":
-        process.parent = int(value)
-    elif name == "VmRSS:":
-        process.memory = int(value.split()[0])
-    elif name == "Uid:":
-        process.user = int(value.split()[0])
-    elif name == "cmdline":
-        process.command = value.strip()
+def _namespaces(files: Mapping[str, list[str]], pid: int) -> dict[str, int]:
+    folder = f"/proc/{pid}/ns/"
+    return {path.removeprefix(folder): int(lines[0]) for path, lines in files.items() if path.startswith(folder)}
+
+
+def _mount(line: str) -> tuple[str, Mount]:
+    before, _, after = line.partition(" - ")
+    _, _, device, source, where, options, *_ = before.split()
+    return where, Mount(device, source, options, after.split()[0])
+
+
+def _process(files: Mapping[str, list[str]], pid: int) -> Process:
+    facts = dict(line.split(":", 1) for line in files[f"/proc/{pid}/status"][0].splitlines())
+    command = " ".join(files.get(f"/proc/{pid}/cmdline", []))
+    return Process(
+        pid,
+        inside=int(facts["NSpid"].split()[-1]),
+        parent=int(facts["PPid"]),
+        command="".join(letter if letter.isprintable() else " " for letter in command).strip(),
+        memory=int(facts.get("VmRSS", "0").split()[0]),
+        user=int(facts["Uid"].split()[0]),
+    )
 
 
 class XRay(Live):
@@ -194,7 +206,7 @@ class XRay(Live):
             if uid != self._uid:
                 self._uid, self._before, self._now, self._last = uid, None, None, None
             if node:
-                text = self.cluster.node_exec(node, ["sh", "-c", SCRIPT, "xray", uid])
+                text = self.cluster.node_exec(node, ["sh", "-c", SCRIPT, "xray", uid, uid.replace("-", "_")])
                 self._before, self._now = self._now, read(text)
                 ending = "deletionTimestamp" in pod["metadata"]
                 if not ending and any(name != SANDBOX for name, _ in self._groups(pod, self._now)):

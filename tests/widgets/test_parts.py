@@ -57,25 +57,25 @@ def test_a_stored_object_names_its_kind_first() -> None:
 
 
 def test_what_the_kernel_told_is_read() -> None:
-    inside = read("""ns node net 4026531840
-cgroup /sys/fs/cgroup/kubepods/pod1/abc
-memory.max /sys/fs/cgroup/kubepods/pod1/abc 67108864
-cpu.usage_usec /sys/fs/cgroup/kubepods/pod1/abc 550000
-proc /sys/fs/cgroup/kubepods/pod1/abc 435 Name: nginx
-proc /sys/fs/cgroup/kubepods/pod1/abc 435 PPid: 237
-proc /sys/fs/cgroup/kubepods/pod1/abc 435 VmRSS: 14756 kB
-proc /sys/fs/cgroup/kubepods/pod1/abc 435 NSpid: 435 1
-proc /sys/fs/cgroup/kubepods/pod1/abc 435 cmdline nginx -g daemon off;
-ns /sys/fs/cgroup/kubepods/pod1/abc /proc/435/ns/net 4026532094
-mount /sys/fs/cgroup/kubepods/pod1/abc 209 201 98:0 /var/lib/x /etc/config ro,relatime - ext4 /dev/root rw
-""")
+    folder = "/sys/fs/cgroup/kubepods/pod1/abc"
+    files = {
+        f"{folder}/cgroup.procs": "435\n436",  # the second one has ended in the meantime
+        f"{folder}/memory.max": "67108864",
+        f"{folder}/cpu.stat": "usage_usec 550000\nuser_usec 500000",
+        "/proc/435/status": "Name:\tnginx\nPPid:\t237\nUid:\t33\t33\t33\t33\nVmRSS:\t   14756 kB\nNSpid:\t435\t1",
+        "/proc/435/mountinfo": "209 201 98:0 /var/lib/x /etc/config ro,relatime - ext4 /dev/root rw",
+    }
+    words = ["nginx", "-g", "daemon off;\n/proc/1/ns/net:1\x85"]  # whose second line is but a part of it
+    text = "".join(f"{path}:{content}\n\0" for path, content in files.items())
+    text += "".join(f"/proc/435/cmdline:{word}\0" for word in words)
+    inside = read(text + "/proc/1/ns/net:4026531840\n/proc/435/ns/net:4026532094\n")
     group = inside.of("abc")
     assert group
     assert inside.node == {"net": 4026531840}
     assert group.namespaces == {"net": 4026532094}
-    assert group.values == {"memory.max": "67108864", "cpu.usage_usec": "550000"}
-    process = group.processes[435]
-    assert (process.inside, process.parent, process.memory) == (1, 237, 14756)
-    assert process.command == "nginx -g daemon off;"
+    assert group.values == {"memory.max": "67108864", "cpu.usage_usec": "550000", "cpu.user_usec": "500000"}
+    [process] = group.processes.values()
+    assert (process.pid, process.inside, process.parent, process.memory, process.user) == (435, 1, 237, 14756, 33)
+    assert process.command == "nginx -g daemon off; /proc/1/ns/net:1"
     assert (group.mounts["/etc/config"].source, group.mounts["/etc/config"].type) == ("/var/lib/x", "ext4")
     assert group.mounts["/etc/config"].options == "ro,relatime"
