@@ -43,9 +43,9 @@ def serving(*servers: Server) -> Iterator[None]:
         thread.join()
         for server in open_ones:
             server.close()
-        for task in (tasks := asyncio.all_tasks(loop)):
-            task.cancel()
-        if tasks:
+        while tasks := asyncio.all_tasks(loop):  # those that end may let in another one, which has come meanwhile
+            for task in tasks:
+                task.cancel()
             loop.run_until_complete(asyncio.wait(tasks))
         loop.close()
 

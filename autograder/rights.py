@@ -36,7 +36,7 @@ def learner(cluster: Cluster, lab: Lab) -> dict:
     for rule in rules:
         if rule["kind"] == "ClusterRole":
             rule["rules"] += lab.rights
-    cluster.kubectl("apply", "--filename", "-", input=yaml.safe_dump_all(rules))
+    cluster.kubectl("apply", "--server-side", "--filename", "-", input=yaml.safe_dump_all(rules))
     core = CoreV1Api(cluster.api)
     token = core.create_namespaced_service_account_token(
         f"learner-{lab.id}", "podium-grading", {"spec": {"expirationSeconds": _VALID}}, _request_timeout=REQUEST_LIMIT
