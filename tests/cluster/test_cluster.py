@@ -119,6 +119,17 @@ def test_proxy_and_top(cluster: Cluster) -> None:
 
 
 @pytest.mark.both
+def test_containers_of_a_pod_meet_at_localhost(cluster: Cluster, namespace: str) -> None:
+    """Which is ::1 first where there is IPv6; busybox asks no other address."""
+    spec = {"containers": [{"name": "web", "image": "podium.test/nginx:1.26"},
+                           {"name": "client", "image": BUSYBOX, "command": ["sleep", "infinity"]}]}  # fmt: skip
+    _pod(cluster, namespace, "pair", **spec)
+    asking = "for _ in $(seq 30); do wget -q -O - http://localhost/ && exit; sleep 1; done; exit 1"  # it may just begin
+    page = cluster.exec("pair", ["sh", "-c", asking], namespace, "client")
+    assert "Welcome to nginx!" in page
+
+
+@pytest.mark.both
 def test_a_service_reaches_pods_on_both_nodes_by_name_and_node_port(cluster: Cluster, namespace: str) -> None:
     for node in cluster.nodes():
         command = ["sh", "-c", f"mkdir /www; echo {node} > /www/index.html; exec httpd -f -p 8080 -h /www"]
