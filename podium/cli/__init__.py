@@ -1,6 +1,7 @@
 """The command line."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -31,10 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``podium ARGV`` and return its exit code: 0 done, 1 did not hold, 2 bad usage, 3 this machine can't."""
     try:
         arguments = parser().parse_args(argv)
-        return arguments.run(arguments) or 0
+        code = arguments.run(arguments) or 0
+        sys.stdout.flush()
+        return code
     except PodiumError as error:
         print(f"podium: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("podium: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # https://docs.python.org/3/library/signal.html#note-on-sigpipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # what a shell gives to a program that SIGPIPE ended
