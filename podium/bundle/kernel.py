@@ -19,6 +19,34 @@ _SKIP = [
     "Documentation/*",
 ]
 
+# What a node no longer uses, the machine gets back: https://docs.kernel.org/mm/free_page_reporting.html. User-mode
+# Linux has no driver for it. Pieces of 64 KiB and more: smaller ones would cost more calls than they bring.
+_REPORTING = """#include <linux/kasan.h>
+#include <linux/page_reporting.h>
+
+static int give_back(struct page_reporting_dev_info *device, struct scatterlist *free, unsigned int count)
+{
+	struct scatterlist *piece;
+	unsigned int i;
+	int err;
+
+	for_each_sg(free, piece, count, i) {
+		err = os_drop_memory(sg_virt(piece), piece->length);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static struct page_reporting_dev_info giving_back = { .report = give_back, .order = 4 };
+
+static int __init start_giving_back(void)
+{
+	return page_reporting_register(&giving_back);
+}
+late_initcall(start_giving_back);
+"""
+
 _CHANGES = (
     # Linked statically it also runs on machines with an older C library. Kconfig forbids that because some network
     # transports look up host names; a node's is a socket.
@@ -26,6 +54,7 @@ _CHANGES = (
     # A node's memory is a file. In a folder, the machine would write it to the disk again and again; /dev/shm is often
     # too small. This one is in memory and has no folder: https://man7.org/linux/man-pages/man2/memfd_create.2.html.
     ("arch/um/os-Linux/mem.c", "fd = make_tempfile(TEMPNAME_TEMPLATE);", 'fd = memfd_create("memory", MFD_CLOEXEC);'),
+    ("arch/um/kernel/mem.c", "#include <linux/kasan.h>\n", _REPORTING),
 )
 _OLDER = "Take the version in node/lock.toml, or look what became of it and mend podium/bundle/kernel.py."
 

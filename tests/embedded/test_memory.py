@@ -1,0 +1,51 @@
+"""What a node no longer uses, the machine gets back."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from podium import paths
+from podium.cluster import Cluster
+from podium.embedded import supervisor
+from podium.embedded.backend import NODE_MEMORY_MB
+from podium.waiting import wait_until
+
+pytestmark = pytest.mark.bundle
+
+HOG_MB = 200
+HOG = f"import time; some = bytearray(b'x' * ({HOG_MB} << 20)); print('full', flush=True); time.sleep(1e6)"
+
+
+@pytest.fixture
+def fresh() -> Iterator[Cluster]:
+    """A cluster of one node whose memory nothing has filled yet."""
+    with Cluster(f"memory-{os.getpid()}", nodes=1) as running:
+        yield running
+
+
+def _memory_mb(cluster: Cluster) -> int:
+    """What the machine gives to the node, in MiB."""
+    reports = supervisor.ask(paths.state_dir() / cluster.name, do="status")
+    pid = next(report["pid"] for report in reports if report["name"] == "node-1")
+    return int(re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[1]) >> 10
+
+
+def test_the_memory_of_a_pod_comes_back_when_it_ends(fresh: Cluster) -> None:
+    fresh.kubectl("run", "hog", "--image=podium.test/python:3.13", "--command", "--", "python3", "-c", HOG)
+    fresh.kubectl("wait", "--for=condition=Ready", "pod/hog", "--timeout=120s")
+    wait_until(lambda: "full" in fresh.logs("hog"), "the Pod to have filled its memory", limit=120)
+    full = _memory_mb(fresh)
+    fresh.kubectl("delete", "pod", "hog", "--now")
+    most = full - HOG_MB * 3 // 4
+    wait_until(lambda: _memory_mb(fresh) < most, f"the node to have less than {most} MiB", limit=60)
+
+
+def test_files_that_were_read_do_not_fill_a_node(fresh: Cluster) -> None:
+    """They are the machine's to keep, which has them anyway."""
+    read = "find / -xdev -type f -size +1000k -exec cat {} + > /dev/null"
+    fresh.node_exec("node-1", ["sh", "-c", read])
+    most = NODE_MEMORY_MB * 85 // 100
+    wait_until(lambda: _memory_mb(fresh) < most, f"the node to have less than {most} MiB", limit=60)
