@@ -161,16 +161,14 @@ func (s *settings) apply() error {
 		"/proc/sys/net/ipv4/ping_group_range":       "0 2147483647",
 		"/proc/sys/net/netfilter/nf_conntrack_max":  "65536",
 		"/proc/sys/net/ipv4/ip_local_port_range":    "32768 60999",
-		// Pages of files that lie unused make room before it is short, and the machine gets it: it has those pages itself.
-		"/proc/sys/vm/watermark_scale_factor":     "2000",
-		"/proc/sys/vm/overcommit_memory":          "1",
-		"/proc/sys/vm/panic_on_oom":               "0",
-		"/proc/sys/kernel/panic":                  "10",
-		"/proc/sys/kernel/panic_on_oops":          "1",
-		"/proc/sys/kernel/keys/root_maxkeys":      "1000000",
-		"/proc/sys/kernel/keys/root_maxbytes":     "25000000",
-		"/proc/sys/fs/inotify/max_user_instances": "1024",
-		"/proc/sys/fs/inotify/max_user_watches":   "65536",
+		"/proc/sys/vm/overcommit_memory":            "1",
+		"/proc/sys/vm/panic_on_oom":                 "0",
+		"/proc/sys/kernel/panic":                    "10",
+		"/proc/sys/kernel/panic_on_oops":            "1",
+		"/proc/sys/kernel/keys/root_maxkeys":        "1000000",
+		"/proc/sys/kernel/keys/root_maxbytes":       "25000000",
+		"/proc/sys/fs/inotify/max_user_instances":   "1024",
+		"/proc/sys/fs/inotify/max_user_watches":     "65536",
 	}
 	for path, text := range files {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
