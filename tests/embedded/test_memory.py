@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,12 @@ HOG = f"import time; some = bytearray(b'x' * ({HOG_MB} << 20)); print('full', fl
 
 @pytest.fixture
 def fresh() -> Iterator[Cluster]:
-    """A cluster of one node whose memory nothing has filled yet."""
+    """A cluster of one node whose memory nothing has filled yet, and whose add-ons have all that they want of it."""
     with Cluster(f"memory-{os.getpid()}", nodes=1) as running:
+        for namespace, name in ("kube-system", "metrics-server"), ("local-path-storage", "local-path-provisioner"):
+            there = partial(running.kubectl, "get", "deployments", "-n", namespace, "-o", "name")
+            wait_until(lambda name=name, there=there: name in there(), f"{name} to be made", limit=60)
+            running.kubectl("rollout", "status", "-n", namespace, f"deployment/{name}", "--timeout=120s", limit=130)
         yield running
 
 
