@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from kubernetes.client import V1Pod
+from kubernetes.client import V1ContainerStateTerminated, V1Pod
 
 from autograder.checks import Criterion, Verdict, task
 from autograder.cluster import STEADY, View, containers, is_over, is_ready, state_of
@@ -39,7 +39,7 @@ def phases(view: View) -> Iterator[Verdict]:
     runs = _containers(view.pod("running"))
     for name in ("succeeded", "failed"):
         if view.pod(name):
-            view.settles(lambda name=name: (pod := view.pod(name)) is None or is_over(pod) or _restarts(pod))
+            view.settles(lambda name=name: (pod := view.pod(name)) is None or is_over(pod) or _count(pod))
         pod = view.pod(name)
         yield Verdict(name, bool(pod) and pod.status.phase == name.capitalize(), state_of(pod))
     deadline = time.monotonic() + _LINGERS
@@ -103,10 +103,15 @@ def alive(view: View) -> Iterator[Verdict]:
     pod = view.pod("forgetful")
     if pod is None:
         return
-    view.settles(lambda: (pod := view.pod("forgetful")) is None or _restarts(pod))
+
+    def ended() -> V1ContainerStateTerminated | None:
+        states = [status.last_state.terminated for status in containers(view.pod("forgetful") or pod)]
+        return next(filter(None, states), None)
+
+    # A node may tell of the new run a moment before it tells how the last one ended.
+    last = view.settles(ended)
     pod = view.pod("forgetful") or pod
     killed = [e.message for e in view.events("forgetful", "Killing") if "failed liveness probe" in (e.message or "")]
-    last = next((status.last_state.terminated for status in containers(pod) if status.last_state.terminated), None)
     restarted = last is not None and bool(killed)
     found = f"It was restarted {_count(pod)} times" + ("." if killed else ", and no liveness probe was the reason.")
     yield Verdict("restarted", restarted, found)
@@ -203,10 +208,6 @@ def _containers(pod: V1Pod | None) -> set[str | None]:
 def _count(pod: V1Pod) -> int:
     """How often containers of the Pod were restarted."""
     return sum(status.restart_count for status in containers(pod))
-
-
-def _restarts(pod: V1Pod) -> bool:
-    return _count(pod) > 0
 
 
 def _names(pods: set[str]) -> str:
