@@ -1,6 +1,7 @@
 """What this machine has to spare."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 # The limit of a control group, and what is used of it: https://docs.kernel.org/admin-guide/cgroup-v2.html, cgroup-v1.
@@ -15,17 +16,30 @@ def free_disk_mb(place: Path) -> tuple[int, Path]:
 
 def free_memory_mb() -> int:
     """How many MB this process may still use: the machine's, or those of its control group where they are fewer."""
+    left = [(most - used + _cache(group)) >> 20 for group, most, used in _limits()]
+    return min([_meminfo_mb("MemAvailable"), *left])
+
+
+def memory_mb() -> int:
+    """How many MB there are in all: the machine's, or those of this process's control group where they are fewer."""
+    return min([_meminfo_mb("MemTotal"), *(most >> 20 for _, most, _ in _limits())])
+
+
+def _meminfo_mb(name: str) -> int:
     lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-    found = int(lines["MemAvailable"].split()[0]) >> 10
+    return int(lines[name].split()[0]) >> 10
+
+
+def _limits() -> Iterator[tuple[Path, int, int]]:
+    """The control groups that limit this process's memory, each with its limit and what is used of it, in bytes."""
     for group in control_groups():
         for limit, used in _LIMITS:
             try:
-                most = (group / limit).read_text().strip()
-                if most != "max":
-                    found = min(found, (int(most) - int((group / used).read_text()) + _cache(group)) >> 20)
+                most, now = (group / limit).read_text().strip(), int((group / used).read_text())
             except OSError:  # another version's, or none of ours
                 continue
-    return found
+            if most != "max":
+                yield group, int(most), now
 
 
 def _cache(group: Path) -> int:

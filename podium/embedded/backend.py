@@ -19,15 +19,22 @@ from podium.embedded.components import AgentComponent, HostComponent, PodCompone
 from podium.embedded.files import Bundle
 from podium.embedded.pki import write_secret
 from podium.errors import PodiumError, UsageError
+from podium.machine import memory_mb
 from podium.waiting import wait_until
 
 MOST_NODES = 5
 START_LIMIT = 120.0  # seconds for the API server, and for each node
 NODE_MEMORY_MB = 640
+SMALL_MACHINE_MB, SMALL_NODE_MEMORY_MB = 4096, 512  # two nodes beside a notebook server and two kernels in 2 GB
 CONTROL_PLANE_DISK_MB = 250  # the logs of etcd, as long when empty as when full, and the audit log
 NODE_DISK_MB = 250  # what it writes in the course
 OTHER_DISK = "Free some space, or set PODIUM_STATE to a folder on another disk."
 Say = Callable[[str], object]
+
+
+def node_memory_mb() -> int:
+    """A node's memory, in MiB: less where there is little, for a node fills its own with the pages of files."""
+    return SMALL_NODE_MEMORY_MB if memory_mb() < SMALL_MACHINE_MB else NODE_MEMORY_MB
 
 
 class Exists(PodiumError):
@@ -208,7 +215,7 @@ class Embedded:
     def _launch(self, owner: int) -> None:
         state = self._state()
         processes = controlplane.processes(self._bundle, controlplane.Ports(**state["ports"]), state["tracing"])
-        processes += [nodes.process(self._bundle, number, NODE_MEMORY_MB) for number in state["nodes"]]
+        processes += [nodes.process(self._bundle, number, node_memory_mb()) for number in state["nodes"]]
         self._write_plan(_identity(owner), processes)
         with open(self.folder / "logs/supervisor.log", "ab") as log:
             started = subprocess.run(
@@ -282,7 +289,7 @@ class Embedded:
         number, name = free[0], nodes.name_of(free[0])
         nodes.write_settings(self.folder, number, state["ports"]["api"], state["tracing"])
         self._save(state | {"nodes": sorted([*state["nodes"], number])})
-        supervisor.ask(self.folder, do="add", process=nodes.process(self._bundle, number, NODE_MEMORY_MB))
+        supervisor.ask(self.folder, do="add", process=nodes.process(self._bundle, number, node_memory_mb()))
         self._wait_node(name, say)
         return name
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from podium import paths
+from podium.embedded.backend import NODE_MEMORY_MB, SMALL_NODE_MEMORY_MB
 from tests.embedded import binder
 
 MEMORY = 2 << 30  # bytes
@@ -34,6 +35,7 @@ with Cluster("podium", nodes=1) as cluster:
     cluster.kubectl("run", "first", "--image=podium.test/busybox:1.37", "--", "sleep", "infinity")
     cluster.kubectl("wait", "--for=condition=Ready", "pod/first", "--timeout=120s")
     print(cluster.exec("first", ["hostname"]).strip())
+    print(cluster.kubectl("get", "node", "node-1", "--output", "jsonpath={.status.capacity.memory}"))
 print(os.listdir(".local/state/podium"))
 """
 
@@ -74,4 +76,7 @@ def test_a_pod_runs_under_the_conditions_of_binder(tmp_path: Path, group: Path |
         "users": ["1000"], "groups": [], "capabilities": ["0" * 16], "no_new_privs": "1", "seccomp": "2",
         "new user namespace": -1, "processors": 1, "shm": 64 << 20, "writable": ["/home/jovyan"],
     }  # fmt: skip
-    assert words == ["first", "[]"]
+    name, memory, left = words
+    assert (name, left) == ("first", "[]")
+    if group:
+        assert int(memory.removesuffix("Ki")) < SMALL_NODE_MEMORY_MB << 10 < NODE_MEMORY_MB << 10
