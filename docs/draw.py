@@ -1,7 +1,7 @@
 """Draw the Mermaid diagrams of the lessons and docs as SVG, for slides and the book, which are read without JupyterLab.
 
 JupyterLab itself draws them, in a headless Chromium and in its own light theme: learners see the same. Run it
-(`make drawings`) when a diagram is new or has changed; the files belong into the repository.
+(`make drawings`) when a diagram is new or has changed; the files belong in the repository.
 """
 
 import os
