@@ -20,9 +20,9 @@ def free_memory_mb() -> int:
     return min([_meminfo_mb("MemAvailable"), *left])
 
 
-def memory_mb() -> int:
-    """How many MB there are in all: the machine's, or those of this process's control group where they are fewer."""
-    return min([_meminfo_mb("MemTotal"), *(most >> 20 for _, most, _ in _limits())])
+def is_small() -> bool:
+    """Whether there is less than 4 GB, in the machine or in this process's control group: a Binder session has 2."""
+    return min([_meminfo_mb("MemTotal"), *(most >> 20 for _, most, _ in _limits())]) < 4096
 
 
 def _meminfo_mb(name: str) -> int:

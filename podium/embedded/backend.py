@@ -19,13 +19,12 @@ from podium.embedded.components import AgentComponent, HostComponent, PodCompone
 from podium.embedded.files import Bundle
 from podium.embedded.pki import write_secret
 from podium.errors import PodiumError, UsageError
-from podium.machine import memory_mb
+from podium.machine import is_small
 from podium.waiting import wait_until
 
 MOST_NODES = 5
 START_LIMIT = 120.0  # seconds for the API server, and for each node
-NODE_MEMORY_MB = 640
-SMALL_MACHINE_MB, SMALL_NODE_MEMORY_MB = 4096, 512  # two nodes beside a notebook server and two kernels in 2 GB
+NODE_MEMORY_MB, SMALL_NODE_MEMORY_MB = 640, 448  # the smaller leave room for a notebook server and two kernels in 2 GB
 CONTROL_PLANE_DISK_MB = 250  # the logs of etcd, as long when empty as when full, and the audit log
 NODE_DISK_MB = 250  # what it writes in the course
 OTHER_DISK = "Free some space, or set PODIUM_STATE to a folder on another disk."
@@ -34,7 +33,7 @@ Say = Callable[[str], object]
 
 def node_memory_mb() -> int:
     """A node's memory, in MiB: less where there is little, for a node fills its own with the pages of files."""
-    return SMALL_NODE_MEMORY_MB if memory_mb() < SMALL_MACHINE_MB else NODE_MEMORY_MB
+    return SMALL_NODE_MEMORY_MB if is_small() else NODE_MEMORY_MB
 
 
 class Exists(PodiumError):

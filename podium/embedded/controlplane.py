@@ -18,6 +18,7 @@ from podium.embedded import network, spans
 from podium.embedded.files import Bundle
 from podium.embedded.pki import Authority, Pair, signing_keys, write_secret
 from podium.errors import PodiumError
+from podium.machine import is_small
 
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 CLIENTS = ("kube-controller-manager", "kube-scheduler")
@@ -317,6 +318,8 @@ def processes(bundle: Bundle, ports: Ports, tracing: bool = False) -> list[dict[
     utc = {"TZ": "UTC"}  # logs without a time zone are in UTC
     # Trades a little CPU for memory, which is scarcer where this runs; not for the API server, whose start it slows.
     lean = utc | {"GOGC": "50"}
+    # That one is to collect its garbage more often as soon as it has grown: https://pkg.go.dev/runtime#hdr-Environment_Variables
+    server = utc | spans.DELAY | ({"GOMEMLIMIT": "160MiB"} if is_small() else {})
     return [
         {"name": "netd", "argv": argv(bundle.program("podium-netd"), net), "log": "logs/netd.log", "group": "network"},
         *([collector] if tracing else []),
@@ -332,7 +335,7 @@ def processes(bundle: Bundle, ports: Ports, tracing: bool = False) -> list[dict[
                 "name": name,
                 "argv": argv(bundle.program(name), flags),
                 "log": f"logs/{name}.log",
-                "env": utc | spans.DELAY if name == "kube-apiserver" else lean,
+                "env": server if name == "kube-apiserver" else lean,
                 "slack_ms": SLACK_MS if name == "kube-controller-manager" else 0,
                 "wanted": name not in CLIENTS,
             }
