@@ -322,18 +322,17 @@ class Kind:
             raise self._failed() from error
         text = self.kubeconfig_path.read_text()
         self.kubeconfig_path.write_text(text.replace(f"kind-{self._kind}", f"podium-{self.name}"))
-        say("waiting for the nodes")
-        self._finish()
         if not state["image"]:
             say("loading the images of the course")
             for archive in sorted(bundle.images.glob("*.tar")):
                 self.load_image(archive)
-        for manifest in MANIFESTS:
-            text = (RECIPE / "manifests" / manifest).read_text()
-            # kubeadm's kubelets sign their own certificates: https://kubernetes.io/docs/reference/access-authn-authz/kubelet-tls-bootstrapping/
-            text = text.replace(_VERIFIED, "--kubelet-insecure-tls")
-            self._kubectl("apply", "--filename", "-", input=text)
+        manifests = "---\n".join((RECIPE / "manifests" / manifest).read_text() for manifest in MANIFESTS)
+        # kubeadm's kubelets sign their own certificates: https://kubernetes.io/docs/reference/access-authn-authz/kubelet-tls-bootstrapping/
+        manifests = manifests.replace(_VERIFIED, "--kubelet-insecure-tls")
+        self._kubectl("apply", "--filename", "-", input=manifests)
         self._kubectl("scale", "deployment", "coredns", "--namespace=kube-system", "--replicas=1")
+        say("waiting for the nodes")
+        self._finish()
 
         def account() -> bool:
             found = self._kubectl("get", "serviceaccounts", "--namespace=default", "--output=name")
