@@ -2,10 +2,13 @@
 
 import json
 import re
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 _HEAD = re.compile(r"^.*?\b[IWEF](\d{4} \d\d:\d\d:\d\d\.\d{6}) +\d+ [\w.-]+:\d+\] (.*)$")
+_TIME = "%m%d %H:%M:%S.%f"
+_AHEAD = 86400.0  # seconds: nobody's clock is that much ahead
 _DECODER = json.JSONDecoder(strict=False)
 
 
@@ -37,20 +40,31 @@ class Line:
         return re.split(r"\s", rest, maxsplit=1)[0]
 
 
-def parse(log: str) -> list[Line]:
+def parse(log: str, since: float = 0) -> list[Line]:
     """The entries of a log in klog's text format.
 
     The format has no year and no time zone: the components log in UTC.
+
+    Args:
+        log: The text.
+        since: Leave out what was written before this moment, in seconds since 1970: logs get long.
     """
     lines: list[Line] = []
     year = datetime.now(UTC).year
+    first, last = (f"{datetime.fromtimestamp(moment, UTC):{_TIME}}" for moment in (since, time.time() + _AHEAD))
+    wanted = True
     for text in log.splitlines():
         head = _HEAD.match(text)
         if not head:
-            if lines:
+            if lines and wanted:
                 lines[-1] = Line(lines[-1].time, lines[-1].message, f"{lines[-1].text}\n{text}")
             continue
-        moment = datetime.strptime(f"{year}{head[1]}+0000", "%Y%m%d %H:%M:%S.%f%z").timestamp()
+        written = head[1]
+        # On New Year's Day, New Year's Eve is the day before, though it is written as a later one.
+        wanted = not since or (first <= written <= last if first <= last else not last < written < first)
+        if not wanted:
+            continue
+        moment = datetime.strptime(f"{year}{written}+0000", f"%Y{_TIME}%z").timestamp()
         quoted = head[2].startswith('"')
         message = _DECODER.raw_decode(head[2])[0] if quoted else head[2]
         lines.append(Line(moment, message, text))

@@ -346,7 +346,7 @@ class Recorder:
         return self._texts.get(component, "")
 
     def _log(self, component: str, offset: float, live: bool) -> list[klog.Line]:
-        return klog.shifted(klog.parse(self._text(component, live)), offset, self._since)
+        return klog.shifted(klog.parse(self._text(component, live), self._since - _CLOCKS), offset, self._since)
 
     def _node(
         self, node: str, pods: dict[str, dict[str, Any]], requests: list[Step], ahead: dict[str, float], live: bool
@@ -355,8 +355,8 @@ class Recorder:
         steps: list[Step] = []
         ahead[node] = 0
         with self._telling(f"{node}: {kubelet.SOURCE}"):
-            log = klog.parse(self._text(f"{node}/kubelet", live))
-            measured = clocks.offset(node, klog.shifted(log, 0, self._since - _CLOCKS), requests)
+            log = klog.parse(self._text(f"{node}/kubelet", live), self._since - _CLOCKS)
+            measured = clocks.offset(node, log, requests)
             if measured is not None:
                 ahead[node] = measured
             elif not live:

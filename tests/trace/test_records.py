@@ -1,5 +1,8 @@
 """Reading the records, by lines that real components wrote."""
 
+from datetime import datetime
+from types import SimpleNamespace
+
 import pytest
 
 from podium.trace import clocks, containerd, klog
@@ -57,6 +60,30 @@ def test_shifting_leaves_out_what_was_before() -> None:
     lines = klog.parse(KUBELET)
     moved = klog.shifted(lines, 5, lines[1].time + 5)
     assert [line.time for line in moved] == [line.time + 5 for line in lines[1:]]
+
+
+@pytest.mark.parametrize(
+    ("since", "now", "found"),
+    [
+        ("2026-12-31T23:00", "2026-12-31T23:59", ["eve"]),
+        ("2026-12-31T23:00", "2027-01-01T00:30", ["eve", "day"]),
+        ("2027-01-01T00:00", "2027-01-01T00:30", ["day"]),
+    ],
+)
+def test_what_is_too_old_is_left_out_with_the_lines_that_continue_it(
+    since: str, now: str, found: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (
+        'I1130 10:00:00.000000 1 a.go:1] "old" x=<\n\tbody\n >\n'
+        'I1231 23:30:00.000000 1 a.go:1] "eve" x=<\n\tbody\n >\n'
+        'I0101 00:10:00.000000 1 a.go:1] "day"\n'
+    )
+    moments = [datetime.fromisoformat(f"{moment}+00:00").timestamp() for moment in (since, now)]
+    monkeypatch.setattr(klog, "time", SimpleNamespace(time=lambda: moments[1]))
+    lines = klog.parse(text if now > "2027" else text.partition("I0101")[0], moments[0])
+    assert [line.message for line in lines] == found
+    assert "old" not in "".join(line.text for line in lines)
+    assert all(line.text.endswith(" >") for line in lines if line.message == "eve")
 
 
 def test_cri_calls_of_one_pod() -> None:
