@@ -17,6 +17,7 @@ from weakref import WeakSet
 
 import anywidget
 import traitlets
+from IPython import get_ipython
 from kubernetes.client import ApiClient, ApiException
 from kubernetes.config import ConfigException, new_client_from_config
 from kubernetes.watch import Watch as Stream
@@ -204,7 +205,8 @@ class Live(anywidget.AnyWidget):
     ``tabindex="0"``, a role and a name. A picture that needs more than that of its front end has its own JavaScript:
     ``_esm = BASE_JS + "export default { render: (context) => live(context, (el) => …) };"``.
 
-    It sleeps while no front end shows it, and ends with :meth:`close` or with the kernel.
+    It sleeps while no front end shows it, and ends with :meth:`close` or with the kernel. When the cell that made it was
+    run again and made another one, it ends instead of falling asleep.
 
     Args:
         cluster: The cluster; the running one unless given, as :func:`podium.open` finds it.
@@ -220,11 +222,13 @@ class Live(anywidget.AnyWidget):
         self.cluster = cluster or open_cluster()
         self.notice = ""
         self._sources: Sequence[Source] = ()
-        self._awake = self._drawn = False
+        self._awake = self._drawn = self._replaced = False
+        self._cell, self._run = _running()
         self._lit: dict[str, tuple[object, float]] = {}
         self._views: dict[str, float] = {"": time.monotonic()}  # the first one is on its way
         self._changed, self._closing, self._lock = threading.Event(), threading.Event(), threading.RLock()
         self._painter = threading.Thread(target=self._paint, name="podium-painter", daemon=True)
+        self._replace()
         _OPEN.add(self)
         super().__init__()
         self.on_msg(self._hear)
@@ -296,6 +300,12 @@ class Live(anywidget.AnyWidget):
             self._end()
         super().close()
 
+    def _replace(self) -> None:
+        for other in list(_OPEN):
+            if self._cell and other._cell == self._cell and other._run != self._run:
+                other._replaced = True
+                other.changed()
+
     def _end(self) -> None:
         self._closing.set()
         self._changed.set()
@@ -338,8 +348,11 @@ class Live(anywidget.AnyWidget):
             if self._closing.is_set():
                 return
             self._changed.clear()
-            if all(time.monotonic() - seen > UNSEEN for seen in self._views.values()):
+            if all(time.monotonic() - seen > UNSEEN for seen in list(self._views.values())):
                 self._sleep()
+                if self._replaced:
+                    self.close()
+                    return
             if self.awake:
                 self._draw()
             self._closing.wait(MERGE)
@@ -376,6 +389,13 @@ def _unpressed(button: re.Match[str]) -> str:
     """A button that nobody can press: it looks like one, and keeps its own classes."""
     attributes = button[1] if ' class="' in button[1] else button[1] + ' class=""'
     return "<span" + attributes.replace(' class="', ' class="podium-button ', 1) + ">"
+
+
+def _running() -> tuple[str, str]:
+    """The id of the cell that runs, if the front end gives it, as JupyterLab does; and the id of this run of it."""
+    shell = get_ipython()
+    parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    return parent.get("metadata", {}).get("cellId", ""), parent.get("header", {}).get("msg_id", "")
 
 
 _OPEN: "WeakSet[Live]" = WeakSet()

@@ -141,10 +141,10 @@ class Notebook:
         """Run every cell, and raise AssertionError where one fails, unless it is a lab that is not ``solved``."""
         for cell in self.cells:
             with nullcontext() if solved else suppress(AssertionError):
-                self.run(cell["source"])
+                self.run(cell["source"], cell["id"])
 
-    def run(self, code: str) -> str:
-        """Run code in the kernel and return what it prints.
+    def run(self, code: str, cell: str = "") -> str:
+        """Run code in the kernel, as that of a cell with this id, and return what it prints.
 
         Raises:
             AssertionError: It raised an exception.
@@ -158,7 +158,8 @@ class Notebook:
             "version": "5.3",
         }
         content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False, "stop_on_error": True}
-        message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
+        metadata = {"cellId": cell} if cell else {}  # as JupyterLab does
+        message = {"header": header, "parent_header": {}, "metadata": metadata, "content": content, "channel": "shell"}
         printed = ""
         # One connection for each cell: the server closes one that answers no pings, and nobody reads between cells.
         with closing(self._session.connect(self.kernel)) as connection:

@@ -247,6 +247,28 @@ def test_it_sleeps_when_no_view_speaks(names: Names, monkeypatch: pytest.MonkeyP
     wait_until(lambda: not names.awake, "the picture to fall asleep", limit=10)
 
 
+def test_it_ends_when_its_cell_has_made_another_and_no_view_shows_it(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(cell: str, run: str) -> Names:
+        monkeypatch.setattr(base, "_running", lambda: (cell, run))
+        return Names(toy)
+
+    first, beside, elsewhere, nowhere = made("a", "1"), made("a", "1"), made("b", "2"), made("", "3")
+    again, last = made("a", "4"), made("", "5")
+    for picture in (first, beside, elsewhere, nowhere, again, last):
+        picture._hear(picture, {"view": "one"}, [])
+    for picture in (first, elsewhere, nowhere, again, last):
+        picture._hear(picture, {"view": "one", "gone": True}, [])
+    wait_until(lambda: not first._painter.is_alive(), "the first picture to end", limit=10)
+    assert first.comm is None
+    shown = (beside, elsewhere, nowhere, again, last)
+    assert all(picture._painter.is_alive() for picture in shown)
+    beside._hear(beside, {"view": "one", "gone": True}, [])
+    wait_until(lambda: not beside._painter.is_alive(), "the picture beside it to end", limit=10)
+    for picture in shown:
+        picture.close()
+    assert not threads()
+
+
 def test_a_click_does_what_the_button_says_and_a_failure_is_shown(names: Names) -> None:
     names._hear(names, {"view": "one", "do": "click", "arg": "node-1"}, [])
     assert Names.clicked[-1] == "node-1"

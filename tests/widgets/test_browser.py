@@ -124,6 +124,36 @@ def test_map(desk: Desk, cluster: Cluster, namespace: str) -> None:
     wait_until(lambda: watches(cluster) <= before, "the watches of the closed notebook to end", LIMIT)
 
 
+def test_a_cell_that_is_run_again_leaves_one_picture(desk: Desk) -> None:
+    panel = desk.lab.run("again", "import podium.widgets\npodium.widgets.Map()", PICTURES)
+    expect(panel.locator(".podium")).to_have_count(1)
+    desk.lab.menu("Run", "Run All Cells")
+    expect(panel.locator(".jp-InputPrompt", has_text="[4]:")).to_be_visible()
+    said = desk.lab.folder / "left-again"
+    wait_until(said.exists, "the earlier picture to end", LIMIT)
+    expect(panel.locator(".podium")).to_have_count(1)
+    desk.lab.close()
+
+
+# In a thread, since a cell that waits holds up what the front end tells its pictures; and what a thread prints is lost.
+PICTURES = """
+import threading
+from pathlib import Path
+from podium.waiting import wait_until
+
+said = Path("left-again" if "said" in globals() else "left")
+
+def painters():
+    return sum(thread.name == "podium-painter" for thread in threading.enumerate())
+
+def wait():
+    wait_until(lambda: painters() == 1, "the earlier picture to end", limit=60)
+    said.touch()
+
+threading.Thread(target=wait).start()
+"""
+
+
 def test_map_of_many_pods(desk: Desk, cluster: Cluster, namespace: str) -> None:
     """What has not changed is never drawn again: that is what keeps the page fluid, whatever the machine."""
     spec = {"nodeName": "paper", "containers": [{"name": "app", "image": NGINX}]}
