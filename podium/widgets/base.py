@@ -205,8 +205,8 @@ class Live(anywidget.AnyWidget):
     ``tabindex="0"``, a role and a name. A picture that needs more than that of its front end has its own JavaScript:
     ``_esm = BASE_JS + "export default { render: (context) => live(context, (el) => …) };"``.
 
-    It sleeps while no front end shows it, and ends with :meth:`close` or with the kernel. When the cell that made it was
-    run again and made another one, it ends instead of falling asleep.
+    It sleeps while no front end shows it, and ends with :meth:`close` or with the kernel. When the cell that made it
+    was run again and made another one, it ends instead of falling asleep.
 
     Args:
         cluster: The cluster; the running one unless given, as :func:`podium.open` finds it.
