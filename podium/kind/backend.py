@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -261,7 +262,7 @@ class Kind:
         except PodiumError:
             found = engine.answering()
         if found and engine.obstacle(found.name) is None and (left := found.containers(self._kind)):
-            found.call("rm", "--force", "--volumes", *left, limit=120)
+            found.call(*found.remove, *left, limit=120)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _guard(self, owner: int | None) -> None:
@@ -280,7 +281,7 @@ class Kind:
         program, label = self._engine.name, f"label={LABEL}={self._kind}"
         remove = (
             f"left=$({program} ps --all --quiet --filter {label}); "
-            f'[ -z "$left" ] || {program} rm --force --volumes $left; rm -rf {shlex.quote(str(self.folder))}'
+            f'[ -z "$left" ] || {program} {" ".join(self._engine.remove)} $left; rm -rf {shlex.quote(str(self.folder))}'
         )
         try:
             with open(self.folder / "guard.log", "ab") as log:
@@ -329,10 +330,16 @@ class Kind:
         manifests = "---\n".join((RECIPE / "manifests" / manifest).read_text() for manifest in MANIFESTS)
         # kubeadm's kubelets sign their own certificates: https://kubernetes.io/docs/reference/access-authn-authz/kubelet-tls-bootstrapping/
         manifests = manifests.replace(_VERIFIED, "--kubelet-insecure-tls")
-        self._kubectl("apply", "--filename", "-", input=manifests)
-        self._kubectl("scale", "deployment", "coredns", "--namespace=kube-system", "--replicas=1")
         say("waiting for the nodes")
-        self._finish()
+        scale = ("scale", "deployment", "coredns", "--namespace=kube-system", "--replicas=1")
+        with ThreadPoolExecutor() as pool:  # at once: each of them waits more than it works
+            given = [
+                pool.submit(self._kubectl, "apply", "--filename", "-", input=manifests),
+                pool.submit(self._kubectl, *scale),
+            ]
+            self._finish()
+        for each in given:
+            each.result()
 
         def account() -> bool:
             found = self._kubectl("get", "serviceaccounts", "--namespace=default", "--output=name")
@@ -372,27 +379,31 @@ class Kind:
         Args:
             since: Believe only what a kubelet has said from this moment on, as Kubernetes writes it.
         """
-        self._wait_nodes(lambda node: bool(node["spec"].get("podCIDR")), "the nodes to have their Pods' addresses")
+        nodes = self._wait_nodes(lambda node: "podCIDR" in node["spec"], "the nodes to have their Pods' addresses")
         if self._state()["image"]:
-            self._route()
+            self._route(nodes)
         self._wait_nodes(lambda node: _is_ready(node, since), "the nodes to be Ready")
 
-    def _wait_nodes(self, good: Callable[[dict[str, Any]], bool], what: str) -> None:
-        def all_good() -> bool:
+    def _wait_nodes(self, good: Callable[[dict[str, Any]], bool], what: str) -> list[dict[str, Any]]:
+        def all_good() -> list[dict[str, Any]]:
             found = self._api_nodes()
-            return len(found) == len(self.nodes()) and all(map(good, found))
+            return found if len(found) == len(self.nodes()) and all(map(good, found)) else []
 
         try:
-            wait_until(all_good, what, NODE_LIMIT, every=0.2)
+            return wait_until(all_good, what, NODE_LIMIT, every=0.2)
         except WaitedTooLong as error:
             error.hint = f"What the first node's kubelet says: {self.components()['node-1/kubelet'].log(5)}"
             raise
 
-    def _route(self) -> None:
-        nodes = {node["metadata"]["name"]: (node["spec"]["podCIDR"], _address(node)) for node in self._api_nodes()}
-        for name in self.nodes():
-            ways = "".join(f"{pods} {address}\n" for other, (pods, address) in nodes.items() if other != name)
+    def _route(self, nodes: list[dict[str, Any]]) -> None:
+        at = {node["metadata"]["name"]: (node["spec"]["podCIDR"], _address(node)) for node in nodes}
+
+        def tell(name: str) -> None:
+            ways = "".join(f"{pods} {address}\n" for other, (pods, address) in at.items() if other != name)
             self._on(name, ["sh", "-c", _ROUTES, "sh", config.PODS], ways.encode())
+
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(tell, at))
 
     def _on(self, node: str, argv: list[str], stdin: bytes = b"") -> str:
         status, out, err = self.node_exec(node, argv, stdin)
@@ -474,7 +485,7 @@ class Kind:
             self._finish()
         except BaseException:
             self._save(state)
-            self._engine.call("rm", "--force", "--volumes", container)
+            self._engine.call(*self._engine.remove, container)
             raise
         return name
 
@@ -503,7 +514,7 @@ class Kind:
         if name == "node-1":
             raise UsageError("node-1 runs the control plane.", "Remove another node, or end the cluster: podium down")
         state = self._state()
-        self._engine.call("rm", "--force", "--volumes", self._container(name))
+        self._engine.call(*self._engine.remove, self._container(name))
         self._kubectl("delete", "node", name)
         self._save(state | {"nodes": [number for number in state["nodes"] if f"node-{number}" != name]})
 

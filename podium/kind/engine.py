@@ -25,6 +25,9 @@ class Engine:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        # Podman waits ten seconds before it kills: https://docs.podman.io/en/latest/markdown/podman-rm.1.html
+        self.remove = ("rm", "--force", "--volumes", *(["--time=0"] if name == "podman" else []))
+        """The words that remove containers, running or not, and their volumes, at once."""
 
     def call(self, *arguments: str, limit: float = _LIMIT) -> str:
         """Run it and return what it printed.

@@ -23,6 +23,12 @@ Situation = Callable[[str], None]
 NOBODY = 65534
 
 
+@pytest.fixture(autouse=True)
+def no_other_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Podman would answer in Docker's place, where this machine has it."""
+    monkeypatch.setenv(engine.PROVIDER, "docker")
+
+
 @pytest.fixture
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict]:
     """A stand-in for Docker's daemon: it says of itself what a test puts here, and has neither images nor containers.
