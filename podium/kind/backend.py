@@ -261,8 +261,8 @@ class Kind:
             found: Engine | None = self._engine
         except PodiumError:
             found = engine.answering()
-        if found and engine.obstacle(found.name) is None and (left := found.containers(self._kind)):
-            found.call(*found.remove, *left, limit=120)
+        if found and engine.obstacle(found.name) is None:
+            found.remove(f"label={LABEL}={self._kind}")
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _guard(self, owner: int | None) -> None:
@@ -278,11 +278,7 @@ class Kind:
             watch = os.pidfd_open(owner)
         except ProcessLookupError:
             raise UsageError(f"The owner, process {owner}, does not run.") from None
-        program, label = self._engine.name, f"label={LABEL}={self._kind}"
-        remove = (
-            f"left=$({program} ps --all --quiet --filter {label}); "
-            f'[ -z "$left" ] || {program} {" ".join(self._engine.remove)} $left; rm -rf {shlex.quote(str(self.folder))}'
-        )
+        remove = f"{self._engine.removal(f'label={LABEL}={self._kind}')}; rm -rf {shlex.quote(str(self.folder))}"
         try:
             with open(self.folder / "guard.log", "ab") as log:
                 subprocess.run(
@@ -485,7 +481,7 @@ class Kind:
             self._finish()
         except BaseException:
             self._save(state)
-            self._engine.call(*self._engine.remove, container)
+            self._engine.remove(f"name=^{container}$")
             raise
         return name
 
@@ -514,7 +510,7 @@ class Kind:
         if name == "node-1":
             raise UsageError("node-1 runs the control plane.", "Remove another node, or end the cluster: podium down")
         state = self._state()
-        self._engine.call(*self._engine.remove, self._container(name))
+        self._engine.remove(f"name=^{self._container(name)}$")
         self._kubectl("delete", "node", name)
         self._save(state | {"nodes": [number for number in state["nodes"] if f"node-{number}" != name]})
 

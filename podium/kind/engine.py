@@ -1,6 +1,7 @@
 """The container engine under kind: Docker, Podman or nerdctl."""
 
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from podium.machine import free_disk_mb, free_memory_mb
 
 ENGINES = ("docker", "podman", "nerdctl")
 PROVIDER = "KIND_EXPERIMENTAL_PROVIDER"  # kind's own setting: https://kind.sigs.k8s.io/docs/user/quick-start/
+_VOLUMES = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}'
 LABEL = "io.x-k8s.kind.cluster"  # of a node's container: its cluster
 _LIMIT = 60.0  # seconds for a call of the engine that has little to do
 ANSWER_LIMIT = 20.0  # seconds for it to say that it is there
@@ -25,9 +27,6 @@ class Engine:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        # Podman waits ten seconds before it kills: https://docs.podman.io/en/latest/markdown/podman-rm.1.html
-        self.remove = ("rm", "--force", "--volumes", *(["--time=0"] if name == "podman" else []))
-        """The words that remove containers, running or not, and their volumes, at once."""
 
     def call(self, *arguments: str, limit: float = _LIMIT) -> str:
         """Run it and return what it printed.
@@ -93,6 +92,41 @@ class Engine:
         listed = self.call("ps", "--all", "--filter", label, "--format", "{{.Names}}\t{{.Status}}")
         pairs = (line.split("\t") for line in listed.splitlines())
         return {name: status.startswith("Up") for name, status in pairs}
+
+    def removal(self, selection: str) -> str:
+        """The command for a shell that removes containers, running or not, and their volumes, at once.
+
+        Podman would wait ten seconds before it kills, and would leave the volumes that kind has given names to:
+        https://docs.podman.io/en/latest/markdown/podman-rm.1.html.
+
+        Args:
+            selection: Which containers, as ``ps --filter`` takes it.
+        """
+        left = f"left=$({self.name} ps --all --quiet --filter {shlex.quote(selection)})"
+        remove = f"{self.name} rm --force --volumes"
+        if self.name == "podman":
+            volumes = f"volumes=$(podman inspect --format {shlex.quote(_VOLUMES)} $left)"
+            each = "podman volume exists $volume || continue; podman volume rm $volume"
+            return (
+                f'{left} && [ -z "$left" ] || '
+                f"{{ {volumes} && {remove} --time=0 $left && for volume in $volumes; do {each}; done; }}"
+            )
+        return f'{left} && [ -z "$left" ] || {remove} $left'
+
+    def remove(self, selection: str) -> None:
+        """Remove containers, running or not, and their volumes, at once.
+
+        Args:
+            selection: Which containers, as ``ps --filter`` takes it.
+
+        Raises:
+            PodiumError: They could not be removed; the engine's words are in the message.
+        """
+        status, out, err = self._run(["sh", "-c", self.removal(selection)], b"", 2 * _LIMIT)
+        if status:
+            raise PodiumError(
+                f"{self.name} could not remove {selection}: {(err or out).decode(errors='replace').strip()}"
+            )
 
     def has_image(self, name: str) -> bool:
         """Whether an image is there."""

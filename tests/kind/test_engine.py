@@ -131,3 +131,31 @@ def test_the_node_image_can_not_be_pulled(docker: dict, monkeypatch: pytest.Monk
         Cluster("refused", nodes=1, backend="kind").up()
     assert "podium bundle kind-image" in error.value.hint
     assert not (paths.state_dir() / "refused").exists()
+
+
+PODMAN = """#!/bin/sh
+echo "$*" >>"$(dirname "$0")/said"
+case $1$2 in
+    ps--all) echo "$CONTAINERS" ;;
+    inspect*) echo named anonymous ;;
+    volumeexists) [ "$3" = named ] ;; # rm --volumes has removed the other one
+esac
+"""
+
+
+def test_podman_leaves_no_container_and_no_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for Podman, which gives a container's ``/var`` a volume with a name, as kind asks it to."""
+    (tmp_path / "podman").write_text(PODMAN)
+    (tmp_path / "podman").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("CONTAINERS", "1a2b")
+    engine.Engine("podman").remove("name=^web$")
+    said = (tmp_path / "said").read_text().splitlines()
+    assert said[0] == "ps --all --quiet --filter name=^web$"
+    assert said[2:] == [
+        "rm --force --volumes --time=0 1a2b",
+        "volume exists named", "volume rm named", "volume exists anonymous",
+    ]  # fmt: skip
+    monkeypatch.setenv("CONTAINERS", "")
+    engine.Engine("podman").remove("name=^gone$")
+    assert (tmp_path / "said").read_text().splitlines()[len(said) :] == ["ps --all --quiet --filter name=^gone$"]
