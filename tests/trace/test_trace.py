@@ -162,8 +162,8 @@ def test_text_table_and_pictures_say_the_same(plain: tuple[Trace, Trace]) -> Non
 def test_a_deletion_is_followed_to_its_end(plain: tuple[Trace, Trace]) -> None:
     _, trace = plain
     assert trace.outcome == "It is deleted."
-    assert told(trace)[0] == ("kube-apiserver", "delete")
-    done = told(trace)
+    done = [each for each in told(trace) if each != ("kubelet", "mount")]  # it mounts volumes anew now and then
+    assert done[0] == ("kube-apiserver", "delete")
     for part in (("kubelet", "see deletion"), ("kubelet", "stop"), ("containerd", "stop"), ("containerd", "exit")):
         assert part in done
     gone = step(trace, "etcd", "delete")
