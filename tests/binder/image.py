@@ -24,7 +24,7 @@ from tests.binder.session import MEMORY, Session, docker
 
 FOLDER = Path(os.environ.get("PODIUM_BINDER") or replaced.ROOT / "build/binder")
 MINUTES = float(os.environ.get("PODIUM_BINDER_MINUTES") or 2)
-MOST_USED = 1600 << 20  # bytes, of the 2 GB that a session may have
+MOST_USED = 1_600_000_000  # bytes, of the 2 GB that a session may have
 DEBIAN, MICROMAMBA, IMAGE = "podium.test/debian:13", "podium.test/micromamba", "podium.test/binder"
 
 
