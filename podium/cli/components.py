@@ -34,7 +34,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "start":
             component.start()
         case "logs":
-            print(component.log(arguments.lines))
+            print(component.log(arguments.lines), end="")
         case "metrics":
             print(component.metrics())
         case "health":

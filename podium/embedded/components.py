@@ -91,7 +91,7 @@ class HostComponent:
     def log(self, lines: int = 50) -> str:
         """The last lines of its log."""
         text = (self._folder / f"logs/{self.name}.log").read_text(errors="replace")
-        return "\n".join(text.splitlines()[-lines:])
+        return "".join(text.splitlines(keepends=True)[-lines:])
 
     def stop(self) -> None:
         """Stop it; it stays down until it is started."""

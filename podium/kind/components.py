@@ -138,7 +138,7 @@ class _Container(_Component):
         if not found:
             return ""
         _, out, err = self._run(["crictl", "logs", "--tail", str(lines), found[0]["id"]])
-        return (out + err).decode(errors="replace").rstrip("\n")
+        return (out + err).decode(errors="replace")
 
     def _wait_gone(self) -> None:
         wait_until(lambda: not self.pid, f"{self.name} to end", 2 * STOP_LIMIT, every=0.3)
@@ -262,7 +262,7 @@ class Service(_Component):
         """The last lines of its log."""
         return self._said(
             "journalctl", "--no-pager", "--quiet", "--output=cat", f"--unit={self._program}", f"--lines={lines}"
-        ).rstrip("\n")
+        )
 
     def stop(self) -> None:
         """Stop it; it stays down until it is started. Containers go on: containerd's shims hold them."""

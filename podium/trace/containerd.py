@@ -9,7 +9,7 @@ from datetime import datetime
 
 from podium.cluster import Cluster
 from podium.errors import PodiumError
-from podium.trace.klog import Line
+from podium.trace.klog import Line, whole
 from podium.trace.model import Step
 
 SOURCE = "containerd's log"
@@ -20,7 +20,7 @@ _NAME = re.compile(r'name:"([^"]+)"|Name:([^,}]+)')
 
 def parse(log: str) -> list[Line]:
     """The entries of a log in the text format of logrus."""
-    entries = ((_ENTRY.search(text), text) for text in log.splitlines())
+    entries = ((_ENTRY.search(text), text) for text in whole(log))
     return [
         Line(datetime.fromisoformat(found[1]).timestamp(), found[2].replace('\\"', '"'), text)
         for found, text in entries

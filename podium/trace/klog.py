@@ -5,6 +5,7 @@ import re
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 _HEAD = re.compile(r"^.*?\b[IWEF](\d{4} \d\d:\d\d:\d\d\.\d{6}) +\d+ [\w.-]+:\d+\] (.*)$")
 _TIME = "%m%d %H:%M:%S.%f"
@@ -32,12 +33,22 @@ class Line:
         if not found:
             return ""
         if rest[0] in '"[{':
-            try:
-                value, _ = _DECODER.raw_decode(rest)
-            except json.JSONDecodeError:  # Go quotes a few characters as JSON does not
-                return rest.partition("\n")[0]
+            value = _unquoted(rest)
             return value if isinstance(value, str) else json.dumps(value)
         return re.split(r"\s", rest, maxsplit=1)[0]
+
+
+def _unquoted(text: str) -> Any:
+    """The value that a text begins with; its first line as it stands where Go quotes a character as JSON does not."""
+    try:
+        return _DECODER.raw_decode(text)[0]
+    except json.JSONDecodeError:
+        return text.partition("\n")[0]
+
+
+def whole(log: str) -> list[str]:
+    """The lines of a log, without one that is still being written and has no end yet."""
+    return log[: log.rfind("\n") + 1].splitlines()
 
 
 def parse(log: str, since: float = 0) -> list[Line]:
@@ -53,7 +64,7 @@ def parse(log: str, since: float = 0) -> list[Line]:
     year = datetime.now(UTC).year
     first, last = (f"{datetime.fromtimestamp(moment, UTC):{_TIME}}" for moment in (since, time.time() + _AHEAD))
     wanted = True
-    for text in log.splitlines():
+    for text in whole(log):
         head = _HEAD.match(text)
         if not head:
             if lines and wanted:
@@ -65,8 +76,7 @@ def parse(log: str, since: float = 0) -> list[Line]:
         if not wanted:
             continue
         moment = datetime.strptime(f"{year}{written}+0000", f"%Y{_TIME}%z").timestamp()
-        quoted = head[2].startswith('"')
-        message = _DECODER.raw_decode(head[2])[0] if quoted else head[2]
+        message = _unquoted(head[2]) if head[2].startswith('"') else head[2]
         lines.append(Line(moment, message, text))
     return lines
 

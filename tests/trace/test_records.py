@@ -21,8 +21,8 @@ I1124 12:47:49.567973      69 atomic_writer.go:205] pod default/web volume kube-
 I1124 12:47:51.458216      69 kubelet.go:2788] "SyncLoop (PLEG): event for pod" pod="default/web" event={"ID":"3be0","Type":"ContainerStarted","Data":"d306"}
 """  # noqa: E501
 SANDBOX, CONTAINER, UID = "ae" * 32, "d3" * 32, "3be0c8d8-e240-4081-a48c-a4be1f1f125a"
-CONTAINERD = "\n".join(
-    f'time="2026-11-24T12:47:{second}Z" level=info msg="{message}"'
+CONTAINERD = "".join(
+    f'time="2026-11-24T12:47:{second}Z" level=info msg="{message}"\n'
     for second, message in (
         ("49.739919194", f'RunPodSandbox for name:\\"web\\" uid:\\"{UID}\\" namespace:\\"default\\"'),
         ("50.825499226", f'RunPodSandbox for name:\\"web\\" uid:\\"{UID}\\" returns sandbox id \\"{SANDBOX}\\"'),
@@ -54,6 +54,18 @@ def test_log_lines_of_journald_and_unstructured_ones() -> None:
     assert (added.message, added["pods"]) == ("SyncLoop ADD", '["default/web"]')
     assert unstructured.message.startswith("pod default/web volume")
     assert '"Type": "ContainerStarted"' in event["event"]
+
+
+def test_a_line_that_is_still_being_written_waits_for_its_end() -> None:
+    added, _, event = KUBELET.splitlines()
+    for cut in range(1, len(event)):
+        assert [line.message for line in klog.parse(f"{added}\n{event[:cut]}")] == ["SyncLoop ADD"]
+    assert len(containerd.parse(CONTAINERD[:-1])) == len(containerd.parse(CONTAINERD)) - 1
+
+
+def test_a_message_that_go_quotes_as_json_does_not() -> None:
+    (line,) = klog.parse('I1124 12:47:49.375895      69 a.go:1] "bell \\a" text="\\x1b[0m"\n')
+    assert (line.message, line["text"]) == ('"bell \\a" text="\\x1b[0m"', '"\\x1b[0m"')
 
 
 def test_shifting_leaves_out_what_was_before() -> None:
