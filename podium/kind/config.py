@@ -112,9 +112,11 @@ def _control_plane(tracing: bool) -> dict[str, Any]:
         for name, folder in folders.items()
     ]
     alone = {"leader-elect": "false"}  # there is no other to elect
+    # At its start it asks for a token for each controller: with 20 requests a second, for two seconds.
+    quick = {"kube-api-qps": 100, "kube-api-burst": 200}
     return {
         "apiServer": {"extraArgs": _arguments(api), "extraVolumes": volumes, "extraEnvs": _arguments(delay)},
-        "controllerManager": {"extraArgs": _arguments(alone)},
+        "controllerManager": {"extraArgs": _arguments(alone | quick)},
         "scheduler": {"extraArgs": _arguments(alone | {"v": 2})},
         "etcd": {"local": {"extraArgs": _arguments({"unsafe-no-fsync": "true"})}},  # it does not outlive the machine
     }
