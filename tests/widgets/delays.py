@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -41,20 +42,25 @@ def pod(name: str, **spec: object) -> dict[str, object]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
 
 
-def process(cluster: Cluster, number: int) -> None:
+def process(cluster: Cluster, number: int, ends: ExitStack) -> None:
     """Start a process in the Pod; return as soon as it runs."""
     script = f"sleep 90{number} >/dev/null 2>&1 & echo begun; sleep 1"
     command = [str(cluster.kubectl_path), "exec", "seen", "--", "sh", "-c", script]
     environment = {"KUBECONFIG": str(cluster.kubeconfig_path)}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdout
-        assert running.stdout.readline() == "begun\n"
+    running = ends.enter_context(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
+    assert running.stdout
+    assert running.stdout.readline() == "begun\n"
 
 
 def measure(changes: int) -> dict[str, list[float]]:
     """Seconds from each change to its being seen, by picture."""
     found: dict[str, list[float]] = {}
-    with Cluster("delays", nodes=1) as cluster, TemporaryDirectory() as place, chromium() as browser:
+    with (
+        Cluster("delays", nodes=1) as cluster,
+        TemporaryDirectory() as place,
+        chromium() as browser,
+        ExitStack() as ends,
+    ):
         core = CoreV1Api(cluster.api)
         core.create_namespaced_pod("default", pod("seen"))
         cluster.kubectl("wait", "--for=condition=Ready", "pod/seen", "--timeout=90s")
@@ -76,7 +82,7 @@ def measure(changes: int) -> dict[str, list[float]]:
             ),
             "Store": ("Store(prefix='/registry/configmaps/default/')", "[role=treeitem]", "change-{}", settings),
             "Life cycle": ("LifeCycle('seen')", "*", "podium.test/change-{}", condition),
-            "X-ray": ("XRay('seen')", "td", "sleep 90{}", lambda number: process(cluster, number)),
+            "X-ray": ("XRay('seen')", "td", "sleep 90{}", lambda number: process(cluster, number, ends)),
             "Trace": ("Trace('seen', until='deleted')", ".podium-step", "", label),
         }  # fmt: skip
         with podium_lab(Path(place), PODIUM_CLUSTER=cluster.name, PODIUM_BACKEND=cluster.backend) as address:
