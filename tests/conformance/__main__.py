@@ -61,9 +61,9 @@ def run(focus: str) -> int:
         }
         return subprocess.run(
             [
-                program, "-provider=skeleton", "-ginkgo.label-filter=Conformance", f"-ginkgo.focus={focus}",
-                "-ginkgo.timeout=6h", "-ginkgo.v", "-ginkgo.fail-on-empty", f"-report-dir={REPORT}",
-                "-disable-log-dump=true",
+                "setpriv", "--pdeathsig=KILL", program, "-provider=skeleton", f"-kubectl-path={cluster.kubectl_path}",
+                "-ginkgo.label-filter=Conformance", f"-ginkgo.focus={focus}", "-ginkgo.timeout=6h", "-ginkgo.v",
+                "-ginkgo.fail-on-empty", f"-report-dir={REPORT}", "-disable-log-dump=true",
             ], env=environment, check=False,
         ).returncode  # fmt: skip
 
