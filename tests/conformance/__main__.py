@@ -5,8 +5,8 @@ nodes, gives Podium's images the names that the tests ask for, and runs every co
 FOCUS (a regular expression) is found in. The exit status is that of the tests; their report is in
 ``build/conformance``.
 
-Some need images that only upstream's registry has, and fail where it is not reached. The one of ConfigMaps in the
-environment fails because the shell of Debian's busybox does not pass on variables with a dash in their name.
+Some need images that only upstream's registry has, and fail where it is not reached. Those of ConfigMaps and Secrets in
+the environment fail because the shell of Debian's busybox does not pass on variables with a dash in their name.
 """
 
 import hashlib
@@ -59,7 +59,7 @@ def run(focus: str) -> int:
             for asked, ours in NAMES.items():
                 names = (f"{REGISTRY}/{ours}", f"{REGISTRY}/{asked}")
                 cluster.node_exec(node, ["ctr", "--namespace=k8s.io", "images", "tag", *names])
-        environment = {
+        environment = os.environ | {
             "KUBECONFIG": str(cluster.kubeconfig_path),
             "KUBE_TEST_REPO_LIST": str(REPORT / "registries.yaml"),
         }
