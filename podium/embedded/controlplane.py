@@ -26,6 +26,9 @@ CLIENTS = ("kube-controller-manager", "kube-scheduler")
 SLACK_MS = 20
 """Milliseconds by which timers may be late in etcd and the controller manager, which sleep in hundreds of small pieces
 each second. A request to the API server, or a Pod's way through the scheduler, would take longer."""
+QUICK = {"kube-api-qps": 100, "kube-api-burst": 200}
+"""The controller manager's requests a second. At its start it asks for a token for each controller: with the usual 20,
+for two seconds."""
 ADD_ONS = "add-ons"
 """What starts when the nodes are ready, adds the rest of the cluster's manifests, and ends."""
 
@@ -279,8 +282,7 @@ def processes(bundle: Bundle, ports: Ports, tracing: bool = False) -> list[dict[
         "cluster-signing-cert-file": "pki/ca.crt",
         "cluster-signing-key-file": "pki/ca.key",
         "use-service-account-credentials": True,
-        "kube-api-qps": 100,  # at its start it asks for a token for each controller: with 20 a second, for two seconds
-        "kube-api-burst": 200,
+        **QUICK,
         "allocate-node-cidrs": True,
         "cluster-cidr": network.PODS,
         "service-cluster-ip-range": network.SERVICES,
@@ -319,8 +321,8 @@ def processes(bundle: Bundle, ports: Ports, tracing: bool = False) -> list[dict[
     # Trades a little CPU for memory, which is scarcer where this runs; not for the API server, whose start it slows.
     lean = utc | {"GOGC": "50"}
     # That one is to collect its garbage more often as soon as it has grown: https://pkg.go.dev/runtime#hdr-Environment_Variables
-    # One processor at a time is enough for it: an idle one, whose goroutines wake for a moment each, then takes a fifth
-    # less, and its start takes no longer.
+    # One processor at a time is enough for it: with more, its goroutines, which wake for a moment each when it is idle,
+    # wake threads on the others. Its start takes no longer.
     server = utc | {"GOMAXPROCS": "1"} | spans.DELAY | ({"GOMEMLIMIT": "160MiB"} if is_small() else {})
     return [
         {"name": "netd", "argv": argv(bundle.program("podium-netd"), net), "log": "logs/netd.log", "group": "network"},

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from podium.embedded import spans
+from podium.embedded import controlplane, spans
 
 # What kind 0.33.0 pins itself: pkg/apis/config/defaults/image.go of its source.
 IMAGE = "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
@@ -112,11 +112,9 @@ def _control_plane(tracing: bool) -> dict[str, Any]:
         for name, folder in folders.items()
     ]
     alone = {"leader-elect": "false"}  # there is no other to elect
-    # At its start it asks for a token for each controller: with 20 requests a second, for two seconds.
-    quick = {"kube-api-qps": 100, "kube-api-burst": 200}
     return {
         "apiServer": {"extraArgs": _arguments(api), "extraVolumes": volumes, "extraEnvs": _arguments(delay)},
-        "controllerManager": {"extraArgs": _arguments(alone | quick)},
+        "controllerManager": {"extraArgs": _arguments(alone | controlplane.QUICK)},
         "scheduler": {"extraArgs": _arguments(alone | {"v": 2})},
         "etcd": {"local": {"extraArgs": _arguments({"unsafe-no-fsync": "true"})}},  # it does not outlive the machine
     }
